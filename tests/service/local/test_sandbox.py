@@ -46,8 +46,14 @@ async def http(url: str) -> AsyncIterator[ClientSession]:
 @asynccontextmanager
 async def ses_client(url: str, *, read_timeout: float = 5.0) -> AsyncIterator[Any]:
     config = AioConfig(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=read_timeout)
-    keys = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
-    client = get_session().create_client("sesv2", region_name="us-east-1", endpoint_url=url, config=config, **keys)
+    client = get_session().create_client(
+        "sesv2",
+        region_name="us-east-1",
+        endpoint_url=url,
+        config=config,
+        aws_access_key_id="sandbox",
+        aws_secret_access_key="sandbox",
+    )
     async with client as ses:
         yield ses
 
