@@ -1,0 +1,45 @@
+"""order-service as its neighbours see it: one order by its id (PRD 7.2)."""
+
+from typing import Final
+from uuid import UUID
+
+from shopflow.contracts.orders import Order
+from shopflow.kit.credentials import Credential
+from shopflow.kit.decoding import Decoder
+from shopflow.kit.peer import Peer
+from shopflow.kit.problems import Problem, unauthenticated, unavailable
+
+_OK: Final = 200
+_UNAUTHORIZED: Final = 401
+_NOT_FOUND: Final = 404
+
+
+class OrdersClient:
+    """Typed calls to order-service, with a service token."""
+
+    def __init__(self, peer: Peer, *, service_token: Credential) -> None:
+        self._peer = peer
+        self._service_token = service_token
+        self._order = Decoder(Order)
+
+    async def order(self, order_id: UUID) -> Order | None:
+        """An order in full; None when there is no such order.
+
+        Raises:
+            Problem: unauthenticated when our own service token does not hold (a 401 that order-service made from
+                auth-service's trouble is unavailable, R11); unavailable for everything else.
+        """
+        headers = {"Authorization": f"Bearer {self._service_token.token()}"}
+        answer = await self._peer.ask("GET", f"/orders/{order_id}", headers)
+        if answer.status == _OK:
+            try:
+                return self._order.decode(answer.body)
+            except Problem as problem:
+                raise unavailable(
+                    "order-service-unavailable", "order-service answered something unreadable."
+                ) from problem
+        if answer.status == _NOT_FOUND:
+            return None
+        if answer.status == _UNAUTHORIZED and b"authentication-unavailable" not in answer.body:
+            raise unauthenticated("service-token-refused", "order-service refuses our service token.")
+        raise unavailable("order-service-unavailable", f"order-service answered {answer.status}.")

@@ -1,0 +1,1 @@
+"""Technique without business: nothing in here knows what an order is."""

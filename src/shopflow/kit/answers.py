@@ -1,0 +1,173 @@
+"""HTTP answers: Structs as JSON with exact decimal numbers, problems as RFC 9457, and strict bodies on the way in."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+import msgspec
+from litestar import Request, Response
+from litestar.dto import AbstractDTO
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Schema
+from litestar.typing import FieldDefinition
+
+from shopflow.kit import logs, traces
+from shopflow.kit.decoding import Decoder, rule
+from shopflow.kit.problems import FieldError, Kind, Problem, invalid, not_found
+
+T = TypeVar("T")
+
+PROBLEM_TYPE: Final = "application/problem+json"
+_PREFIX: Final = "urn:shopflow:problem:"
+
+STATUSES: Final[dict[Kind, tuple[int, str]]] = {
+    Kind.INVALID: (400, "Bad Request"),
+    Kind.UNAUTHENTICATED: (401, "Unauthorized"),
+    Kind.FORBIDDEN: (403, "Forbidden"),
+    Kind.NOT_FOUND: (404, "Not Found"),
+    Kind.METHOD_NOT_ALLOWED: (405, "Method Not Allowed"),
+    Kind.TIMED_OUT: (408, "Request Timeout"),
+    Kind.CONFLICT: (409, "Conflict"),
+    Kind.PRECONDITION_FAILED: (412, "Precondition Failed"),
+    Kind.TOO_LARGE: (413, "Content Too Large"),
+    Kind.UNSUPPORTED_TYPE: (415, "Unsupported Media Type"),
+    Kind.TOO_MANY: (429, "Too Many Requests"),
+    Kind.INTERNAL: (500, "Internal Server Error"),
+    Kind.UNAVAILABLE: (503, "Service Unavailable"),
+}
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A problem as a caller reads it (RFC 9457). `type` is stable; `errors` names fields and rules, never values."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    trace_id: str | None = None
+    errors: tuple[FieldError, ...] = ()
+
+
+class JsonResponse(Response[T]):
+    """An answer whose decimals are JSON numbers; bytes go out as they are."""
+
+    def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:  # noqa: ARG002 - Litestar's signature
+        return content if isinstance(content, bytes) else _ENCODER.encode(content)
+
+
+def encoded(value: Any) -> bytes:
+    """A Struct as the JSON bytes that answers and events carry."""
+    return _ENCODER.encode(value)
+
+
+class JsonBody(AbstractDTO[T], Generic[T]):
+    """Makes Litestar read a body with our strict decoder; use `json_body`."""
+
+    decoder: ClassVar[Decoder[Any]]
+
+    def decode_bytes(self, value: bytes) -> Any:
+        _check_type(self.asgi_connection.headers)
+        return self.decoder.decode(value)
+
+    @classmethod
+    def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
+        """Nothing to prepare: the Struct itself is what the handler gets."""
+
+    @classmethod
+    def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Schema:  # noqa: ARG003
+        schema: Schema = schema_creator.for_field_definition(field_definition)
+        return schema
+
+
+def json_body(type_: type[T]) -> type[JsonBody[T]]:
+    """The `dto=` of a handler whose `data` is a Struct of this type; give `return_dto=None` beside it."""
+    return type(f"JsonBodyOf{type_.__name__}", (JsonBody[type_],), {"decoder": Decoder(type_)})  # type: ignore[valid-type]
+
+
+def problems(*kinds: Kind) -> dict[int, ResponseSpec]:
+    """The `responses=` of a handler: which kinds of problem it answers, for OpenAPI."""
+    return {
+        STATUSES[kind][0]: ResponseSpec(
+            data_container=ProblemBody, description=STATUSES[kind][1], media_type=PROBLEM_TYPE, generate_examples=False
+        )
+        for kind in (*kinds, Kind.TOO_MANY, Kind.UNAVAILABLE)
+    }
+
+
+def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """A problem on the wire: the one place that turns a kind into a status."""
+    status, title = STATUSES[problem.kind]
+    headers = dict(problem.headers)
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    if problem.kind is Kind.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = ProblemBody(
+        f"{_PREFIX}{problem.code}", title, status, problem.detail, traces.trace_id(), errors=problem.errors
+    )
+    return Response(_ENCODER.encode(body), status_code=status, headers=headers, media_type=PROBLEM_TYPE)
+
+
+def answer_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What Litestar itself refuses, in the same shape as every other problem."""
+    return answer_problem(request, _from_litestar(error))
+
+
+def answer_defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A defect of ours: the traceback goes to the log, the caller gets the trace id to quote (H-14)."""
+    logs.logger("http").error("unhandled_error", error=type(error).__name__, exc_info=error)
+    return answer_problem(
+        request, Problem(Kind.INTERNAL, "internal-error", "Something broke on our side; quote the trace id.")
+    )
+
+
+def _from_litestar(error: HTTPException) -> Problem:
+    match error:
+        case ValidationException():
+            return invalid(*_fields(error))
+        case NotFoundException():
+            return not_found("path")
+        case MethodNotAllowedException():
+            return Problem(
+                Kind.METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This path does not know this method.",
+                headers={"Allow": (error.headers or {}).get("Allow", "")} if error.headers else None,
+            )
+        case _ if error.status_code == 413:
+            return Problem(Kind.TOO_LARGE, "body-too-large", "The body is larger than this path accepts.")
+        case _ if error.status_code < 500:
+            return invalid(FieldError("request", "is not well-formed"), code="malformed-request")
+        case _:
+            raise error
+
+
+def _fields(error: ValidationException) -> list[FieldError]:
+    """Which parameters broke which rules; Litestar's own text names the path that was asked for, ours does not."""
+    found = [
+        FieldError(str(entry.get("key", "request")), rule(str(entry.get("message", ""))))
+        for entry in error.extra or ()
+        if isinstance(entry, Mapping)
+    ]
+    return [FieldError("body", "is required") if each.field == "data" else each for each in found] or [
+        FieldError("request", "is not valid")
+    ]
+
+
+def _check_type(headers: Mapping[str, str]) -> None:
+    """JSON in UTF-8 and uncompressed; a missing type is read as JSON (R73)."""
+    kind, _, parameters = headers.get("content-type", "application/json").lower().partition(";")
+    if kind.strip() != "application/json" and not kind.strip().endswith("+json"):
+        raise Problem(Kind.UNSUPPORTED_TYPE, "unsupported-media-type", "The body must be application/json.")
+    charset = parameters.partition("charset=")[2].strip(' "')
+    if charset and charset not in {"utf-8", "utf8"}:
+        raise Problem(Kind.UNSUPPORTED_TYPE, "unsupported-media-type", "JSON is UTF-8; no other charset is read.")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(Kind.UNSUPPORTED_TYPE, "unsupported-encoding", "Compressed bodies are not read.")

@@ -1,0 +1,82 @@
+"""The API's own description: OpenAPI 3.1 at `/openapi.json`, and a page to read and try it at `/docs`, offline too.
+
+Litestar derives the document from the handlers; what it cannot know is put right here: exact decimals are JSON numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, MediaType, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
+"""`security=` of handlers that need a token."""
+
+_MEDIA: Final = {"swagger-ui-bundle.js": "text/javascript", "start.js": "text/javascript", "swagger-ui.css": "text/css"}
+
+
+def document(*, name: str, summary: str, version: str, routes: Sequence[HTTPRouteHandler]) -> Callable[[], bytes]:
+    """A function that answers the document of these routes; it is made at the first call, not at start."""
+
+    @cache
+    def made() -> bytes:
+        described = Litestar(
+            route_handlers=list(routes),
+            logging_config=None,
+            openapi_config=OpenAPIConfig(
+                title=name,
+                summary=summary,
+                version=version,
+                path="/only-described",
+                render_plugins=[JsonRenderPlugin()],
+                components=Components(
+                    security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+                ),
+            ),
+        )
+        return msgspec.json.encode(_put_right(described.openapi_schema.to_schema()))
+
+    return made
+
+
+def pages(name: str, read: Callable[[], bytes]) -> list[HTTPRouteHandler]:
+    """The handlers of `/openapi.json` and `/docs`."""
+    folder = files("shopflow.kit") / "docs_page"
+
+    @get("/openapi.json", include_in_schema=False, opt={"quiet": True})
+    async def openapi_json() -> Response[bytes]:
+        return Response(read(), media_type=MediaType.JSON)
+
+    @get("/docs", include_in_schema=False, opt={"quiet": True})
+    async def docs() -> Response[str]:
+        page = Template((folder / "page.html").read_text()).substitute(name=name)
+        return Response(page, media_type=MediaType.HTML)
+
+    @get("/docs/{part:str}", include_in_schema=False, opt={"quiet": True})
+    async def docs_part(part: str) -> Response[bytes]:
+        if part not in _MEDIA:
+            raise NotFoundException
+        return Response(
+            (folder / part).read_bytes(), media_type=_MEDIA[part], headers={"Cache-Control": "max-age=86400"}
+        )
+
+    return [openapi_json, docs, docs_part]
+
+
+def _put_right(node: Any) -> Any:
+    """Decimals are numbers on our wire, whatever the generator takes them for."""
+    if isinstance(node, list):
+        return [_put_right(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("type") == "string" and node.get("format") == "decimal":
+        return {**{key: value for key, value in node.items() if key != "format"}, "type": "number"}
+    return {key: _put_right(value) for key, value in node.items()}

@@ -1,0 +1,193 @@
+"""PostgreSQL: one pool of at most 20 connections, deadlines, and driver errors as problems.
+
+The only file that imports the driver. Statements are written elsewhere, in each service's `store.py`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, Protocol, TypeAlias
+
+import asyncpg
+
+from shopflow.kit.problems import unavailable
+
+POOL_SIZE: Final = 20
+"""Connections of one instance, all uses counted (PRD 10.3, R65)."""
+
+_ACQUIRE_DEADLINE: Final = 2.0
+_STATEMENT_DEADLINE: Final = 5.0
+_CONNECT_DEADLINE: Final = 5.0
+
+Row: TypeAlias = Mapping[str, Any]
+"""One row of an answer: columns by name."""
+
+_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.exceptions.CannotConnectNowError,
+    asyncpg.exceptions.AdminShutdownError,
+    asyncpg.exceptions.CrashShutdownError,
+    asyncpg.exceptions.TooManyConnectionsError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.QueryCanceledError,
+    asyncpg.exceptions.LockNotAvailableError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.DeadlockDetectedError,
+    asyncpg.exceptions.SerializationError,
+    asyncpg.exceptions.InvalidAuthorizationSpecificationError,
+    asyncpg.exceptions.InvalidCatalogNameError,
+    OSError,
+    TimeoutError,
+)
+
+
+class AlreadyExists(Exception):
+    """A row with this key is there already. `constraint` is the name of the unique index that says so."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class Connection(Protocol):
+    """What a store function runs its statements on: the database, or a transaction in it."""
+
+    async def fetch(self, statement: str, *parameters: Any) -> list[Row]: ...
+    async def fetchrow(self, statement: str, *parameters: Any) -> Row | None: ...
+    async def fetchval(self, statement: str, *parameters: Any) -> Any: ...
+    async def execute(self, statement: str, *parameters: Any) -> str: ...
+
+
+class Database:
+    """One service's database: statements alone, or several in one transaction.
+
+    Every method raises a problem of kind unavailable when the database cannot answer in time, and AlreadyExists when a
+    unique index refuses a row.
+    """
+
+    def __init__(self, url: str, *, size: int = POOL_SIZE) -> None:
+        self._url = url
+        self._size = size
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connects; a database that is not there yet is waited for by later statements, not here."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._size,
+            timeout=_CONNECT_DEADLINE,
+            command_timeout=_STATEMENT_DEADLINE,
+            max_inactive_connection_lifetime=300,
+            init=_prepare,
+            reset=_nothing_to_reset,
+            server_settings={
+                "application_name": "shopflow",
+                "statement_timeout": f"{int(_STATEMENT_DEADLINE * 1000)}",
+                "lock_timeout": "3000",
+                "idle_in_transaction_session_timeout": "15000",
+                "jit": "off",
+            },
+        )
+
+    async def close(self) -> None:
+        """Hands the connections back; what is still running gets three seconds."""
+        if self._pool is None:
+            return
+        try:
+            await asyncio.wait_for(self._pool.close(), 3)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def fetch(self, statement: str, *parameters: Any) -> list[Row]:
+        """All rows of a statement."""
+        async with self._connection() as connection:
+            return list(await connection.fetch(statement, *parameters))
+
+    async def fetchrow(self, statement: str, *parameters: Any) -> Row | None:
+        """The first row of a statement, or None."""
+        async with self._connection() as connection:
+            row: Row | None = await connection.fetchrow(statement, *parameters)
+            return row
+
+    async def fetchval(self, statement: str, *parameters: Any) -> Any:
+        """The first column of the first row, or None."""
+        async with self._connection() as connection:
+            return await connection.fetchval(statement, *parameters)
+
+    async def execute(self, statement: str, *parameters: Any) -> str:
+        """Runs a statement; answers PostgreSQL's command tag, such as `UPDATE 1`."""
+        async with self._connection() as connection:
+            return str(await connection.execute(statement, *parameters))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Several statements that all happen or none; committed when the block ends without an exception."""
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    async def answers(self) -> bool:
+        """Whether the database can be asked right now; for `/ready`."""
+        try:
+            async with asyncio.timeout(1):
+                return bool(await self.fetchval("SELECT 1") == 1)
+        except Exception:  # noqa: BLE001 - whatever it is, the database did not answer
+            return False
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        if self._pool is None:
+            raise RuntimeError("the database is used before it was opened")
+        with translated():
+            # Waiting with a deadline costs a task; when a connection is free there is nothing to wait for.
+            deadline = None if self._pool.get_idle_size() else _ACQUIRE_DEADLINE
+            connection = await self._pool.acquire(timeout=deadline)
+            try:
+                yield connection
+            finally:
+                await self._pool.release(connection)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the driver's errors into ShopFlow's: unavailable, or AlreadyExists. A defect stays what it is."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise AlreadyExists(error.constraint_name or "") from error
+    except asyncpg.DataError:  # a kind of InterfaceError, and a defect of ours: a parameter of the wrong type
+        raise
+    except _GONE as error:
+        raise unavailable("database-unavailable", "The database does not answer; try again.") from error
+
+
+async def connect(url: str) -> asyncpg.Connection:
+    """One connection outside any pool, for migrations and commands.
+
+    Raises:
+        Problem: of kind unavailable.
+    """
+    with translated():
+        return await asyncpg.connect(url, timeout=_CONNECT_DEADLINE)
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    """JSONB goes in and out as raw JSON bytes: encoded and decoded once, by the service's own encoder."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda raw: b"\x01" + raw,
+        decoder=lambda raw: bytes(raw[1:]),
+    )
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """Saves a round trip on each release: pooled connections never LISTEN, lock the session or SET without LOCAL."""
+
+
+def rows_changed(tag: str) -> int:
+    """How many rows a command tag such as `UPDATE 3` speaks of."""
+    return int(tag.rpartition(" ")[2])

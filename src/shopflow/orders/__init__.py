@@ -1,0 +1,1 @@
+"""order-service: orders and their life cycle (PRD 2.2)."""
