@@ -15,7 +15,7 @@ WAIT_FOR_OTHERS = 0.2  # seconds between two attempts to take the lock
 
 
 def cache_folder() -> Path:
-    """The folder, made if missing: `/var/cache/shopflow` for root, else `$XDG_CACHE_HOME/shopflow` or `~/.cache/shopflow`."""
+    """The folder, made if missing: `/var/cache/shopflow` for root, else `shopflow` in `$XDG_CACHE_HOME`, `~/.cache`."""
     if os.geteuid() == 0:
         folder = Path("/var/cache/shopflow")
     else:

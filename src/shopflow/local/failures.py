@@ -1,4 +1,4 @@
-"""The one kind of failure `local/` tells a person about. Its text is one line that names what is wrong and the remedy."""
+"""The one kind of failure `local/` tells a person about: one line that names what is wrong and the remedy."""
 
 
 class LocalFailure(Exception):
@@ -10,3 +10,5 @@ class LocalFailure(Exception):
     def __init__(self, line: str, *, detail: str = "") -> None:
         super().__init__(line)
         self.detail = detail
+        if detail:
+            self.add_note(detail)  # for tracebacks, as in tests

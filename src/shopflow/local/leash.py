@@ -1,4 +1,4 @@
-"""A program that becomes another one, tied to its parent: where Linux offers it, the kernel signals it when the parent dies.
+"""A program that becomes another one, tied to its parent: on Linux the kernel signals it when the parent dies.
 
 It runs on its own (`python -I -S leash.py SIGNAL PARENT UID:GID|- PROGRAM ARGUMENT...`) and must import nothing but
 the standard library. It replaces itself by `exec`, so the pid stays and no extra process remains; a `preexec_fn`

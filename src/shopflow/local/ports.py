@@ -14,7 +14,10 @@ def is_free(port: int) -> bool:
 
 
 def free_port(*, remembered: int | None = None) -> int:
-    """A free port, `remembered` if that still is one. Somebody else may take it before it is used: be ready to ask again."""
+    """A free port, `remembered` if that still is one.
+
+    Somebody else may take it before it is used: be ready to ask again.
+    """
     if remembered is not None and is_free(remembered):
         return remembered
     dice = random.SystemRandom()

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from secrets import token_urlsafe
+from urllib.parse import quote
 
-from shopflow.local.accounts import Account, own, private_file, private_folder, server_account
+from shopflow.local.accounts import own, private_file, private_folder, server_account
 from shopflow.local.failures import LocalFailure
 from shopflow.local.ports import free_port
 from shopflow.local.postgres_binaries import major_of, usable_binaries, wheel_binaries
@@ -90,7 +91,7 @@ class PostgreSQL:
 
     def url(self, database: str, *, user: str, password: str) -> str:
         """The address of a database for one user, over TCP."""
-        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     @property
     def superuser_url(self) -> str:
@@ -115,7 +116,7 @@ class PostgreSQL:
         return await self._child.wait() if self._child else 0
 
     async def stop(self) -> None:
-        """Stop it (PostgreSQL's "fast": clients are cut, everything committed is kept). Does nothing when it is down."""
+        """Stop it (PostgreSQL's "fast": clients are cut, what is committed is kept). Does nothing when it is down."""
         if self._child is not None:
             await self._child.stop(patience=STOP_SECONDS)
             self._child = None
@@ -177,8 +178,8 @@ class PostgreSQL:
         ours, theirs = major_of(self._binaries), int((data / "PG_VERSION").read_text(encoding="ascii"))
         if ours != theirs:
             raise LocalFailure(
-                f"{data} was written by PostgreSQL {theirs} and this is PostgreSQL {ours}: move that folder away to begin "
-                f"afresh, or give DATABASE_URL_AUTH, _ORDERS and _NOTIFICATIONS of a server that runs {theirs}"
+                f"{data} was written by PostgreSQL {theirs} and this is PostgreSQL {ours}: move that folder away to "
+                f"begin afresh, or give DATABASE_URL_AUTH, _ORDERS and _NOTIFICATIONS of a server that runs {theirs}"
             )
 
     async def _clear_leftovers(self) -> None:
@@ -258,12 +259,12 @@ class PostgreSQL:
 
 @asynccontextmanager
 async def throwaway(
-    *, binaries: Path | None = None, options: Mapping[str, str] | None = None
+    *, binaries: Path | None = None, durable: bool = False, options: Mapping[str, str] | None = None
 ) -> AsyncIterator[PostgreSQL]:
-    """A running server for tests: not durable, in a temporary folder that is gone afterwards."""
+    """A running server for tests, in a temporary folder that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="shopflow-postgres-"))
     own(server_account(), folder)
-    server = PostgreSQL(folder, password=token_urlsafe(), binaries=binaries, durable=False, options=options)
+    server = PostgreSQL(folder, password=token_urlsafe(), binaries=binaries, durable=durable, options=options)
     try:
         await server.start()
         yield server

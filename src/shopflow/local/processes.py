@@ -16,6 +16,7 @@ from shopflow.local.accounts import Account
 
 START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing bracket (field 22 of proc(5))
 STATE_FIELD = 0
+PROC = Path("/proc/self")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Identity:
 def identify(pid: int) -> Identity | None:
     """The process that has this pid now; None when there is none, or only an unreaped corpse."""
     stat = Path(f"/proc/{pid}/stat")
-    if sys.platform == "linux":
+    if PROC.is_dir():
         try:
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except OSError:
@@ -41,7 +42,7 @@ def identify(pid: int) -> Identity | None:
 
 def command_of(pid: int) -> str:
     """The command line of a process, arguments separated by blanks and followed by one; empty when there is none."""
-    if sys.platform == "linux":
+    if PROC.is_dir():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:

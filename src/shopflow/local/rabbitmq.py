@@ -1,0 +1,213 @@
+"""One RabbitMQ node, private to a platform or to a test run: its data folder, its process, its one user.
+
+It knows nothing of exchanges or queues. Everything listens on loopback only, there is no epmd and no `guest`.
+Messages and queues that are durable outlive the process; `start` may be called again after a stop or a crash.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from secrets import token_urlsafe
+from urllib.parse import quote
+
+from shopflow.local.accounts import own, private_file, private_folder, server_account
+from shopflow.local.failures import LocalFailure
+from shopflow.local.ports import free_port
+from shopflow.local.processes import Child, tail
+from shopflow.local.rabbitmq_installation import Installation, find_installation
+
+USER = "shopflow"
+NODE = "shopflow@localhost"
+START_SECONDS = 60.0  # a durable queue with a long backlog takes time to recover
+STOP_SECONDS = 9.0
+POLL_SECONDS = 0.05
+PORT_ATTEMPTS = 3
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+METHOD_FRAME = 1  # the server's first answer is the method Connection.Start
+REFUSED_IN_PATHS = frozenset("*?[]{}^! ")  # RabbitMQ takes the first eight for patterns; its scripts split at blanks
+
+CONFIGURATION = """
+listeners.tcp.1 = 127.0.0.1:{port}
+default_user = {user}
+default_pass = {password}
+log.console = true
+log.console.level = info
+log.file = false
+"""
+
+
+class RabbitMQ:
+    """A node on a loopback port with one user, `shopflow`, who may do everything.
+
+    `folder` holds its data and is made when missing (its parent must exist and be reachable for the server's account);
+    `password` is decided when the data is first made. `port` is preferred, not promised: read it after `start`.
+    `installation` is found (and if need be fetched, told through `say`) by `start` when not given.
+    """
+
+    name = "rabbitmq"
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str,
+        installation: Installation | None = None,
+        port: int | None = None,
+        log: Path | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.folder = folder.absolute()
+        self.port = port or 0
+        self.log = log or self.folder / "rabbitmq.log"
+        self.version = ""
+        self._password = password
+        self._installation = installation
+        self._say = say or (lambda _: None)
+        self._account = server_account()
+        self._child: Child | None = None
+
+    @property
+    def child(self) -> Child | None:
+        """The running process, if any."""
+        return self._child
+
+    @property
+    def url(self) -> str:
+        """The address of the node's virtual host `/`."""
+        return f"amqp://{USER}:{quote(self._password, safe='')}@127.0.0.1:{self.port}/"
+
+    async def start(self) -> None:
+        """Bring the node up and return once it speaks AMQP. Raises LocalFailure; nothing is left running then."""
+        _check_path(self.folder)
+        if self._installation is None:
+            self._installation = await find_installation(self._account, say=self._say)
+        private_folder(self._account, self.folder)
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            self.port = free_port(remembered=self.port or None)
+            if await self._launch(self._installation):
+                return
+            if "eaddrinuse" not in tail(self.log, lines=100) or attempt == PORT_ATTEMPTS:
+                raise LocalFailure(f"RabbitMQ did not start, see {self.log}", detail=tail(self.log))
+
+    async def wait(self) -> int:
+        """Wait until the process ends by itself; returns its exit status."""
+        return await self._child.wait() if self._child else 0
+
+    async def stop(self) -> None:
+        """Stop the node cleanly. Does nothing when it is down."""
+        if self._child is not None:
+            await self._child.stop(patience=STOP_SECONDS)
+            self._child = None
+
+    async def _launch(self, installation: Installation) -> bool:
+        """Start the process; False if it ended instead of becoming ready."""
+        internal_port = free_port()
+        self._configure()
+        self._child = await Child.spawn(
+            (installation.server,),
+            environment=self._environment(installation, internal_port),
+            log=self.log,
+            folder=self.folder,
+            account=self._account,
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                if await self._is_ready(self._child):
+                    return True
+        except TimeoutError as error:
+            await self.stop()
+            line = f"RabbitMQ is not ready after {START_SECONDS:.0f} s, see {self.log}"
+            raise LocalFailure(line, detail=tail(self.log)) from error
+        except BaseException:
+            await self.stop()
+            raise
+        await self.stop()
+        return False
+
+    async def _is_ready(self, child: Child) -> bool:
+        while child.exit_status is None:
+            if await _speaks_amqp(self.port):
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
+
+    def _configure(self) -> None:
+        text = CONFIGURATION.format(port=self.port, user=USER, password=self._password)
+        private_file(self._account, self.folder / "rabbitmq.conf", text)
+        private_file(self._account, self.folder / "enabled_plugins", "[].\n")
+        if not (self.folder / ".erlang.cookie").exists():
+            private_file(self._account, self.folder / ".erlang.cookie", token_urlsafe(), mode=0o400)
+
+    def _environment(self, installation: Installation, internal_port: int) -> dict[str, str]:
+        """The private node's world. RabbitMQ leaves the distribution alone when it finds it set up by arguments, and
+        with a fixed port for it nobody needs epmd."""
+        distribution = (
+            f"-sname {NODE} -start_epmd false -erl_epmd_port {internal_port}"
+            f" -kernel inet_dist_listen_min {internal_port} -kernel inet_dist_listen_max {internal_port}"
+            " -kernel inet_dist_use_interface {127,0,0,1}"
+        )
+        # Two schedulers do for one machine's platform; the rest of the emulator's threads cost memory only.
+        threads = f"+S {min(2, os.cpu_count() or 1)} +SDcpu 1:1 +SDio 2"
+        settings = {
+            "HOME": self.folder,
+            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODE_PORT": self.port,
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DIST_PORT": internal_port,
+            "RABBITMQ_MNESIA_BASE": self.folder / "data",
+            "RABBITMQ_LOG_BASE": self.folder / "log",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "enabled_plugins",
+            "RABBITMQ_CONFIG_FILE": self.folder / "rabbitmq.conf",
+            "RABBITMQ_GENERATED_CONFIG_DIR": self.folder / "generated",
+            "RABBITMQ_CONF_ENV_FILE": self.folder / "no-rabbitmq-env.conf",
+            "RABBITMQ_ALLOW_INPUT": 1,  # the script then becomes the emulator instead of minding it
+            "RABBITMQ_SERVER_START_ARGS": "-noinput +B i",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{distribution} {threads}",
+            "ERL_CRASH_DUMP_SECONDS": 0,
+            "LC_ALL": "C.UTF-8",
+        }
+        return {name: str(value) for name, value in settings.items()} | dict(installation.environment)
+
+
+@asynccontextmanager
+async def throwaway(*, say: Callable[[str], None] | None = None) -> AsyncIterator[RabbitMQ]:
+    """A running node for tests, in a temporary folder that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="shopflow-rabbitmq-"))
+    own(server_account(), folder)
+    node = RabbitMQ(folder, password=token_urlsafe(), say=say)
+    try:
+        await node.start()
+        yield node
+    finally:
+        await node.stop()
+        shutil.rmtree(folder)
+
+
+def _check_path(folder: Path) -> None:
+    if REFUSED_IN_PATHS & set(str(folder)):
+        raise LocalFailure(
+            f"RabbitMQ cannot keep data in {folder!s}: set SHOPFLOW_HOME to a path without blanks or any of *?[]{{}}^!"
+        )
+
+
+async def _speaks_amqp(port: int) -> bool:
+    """Whether a broker greets us as AMQP 0-9-1 demands."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    try:
+        writer.write(PROTOCOL_HEADER)
+        answer = await asyncio.wait_for(reader.read(1), 2)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+    return answer == bytes([METHOD_FRAME])

@@ -1,0 +1,82 @@
+"""The private RabbitMQ node: durable, loopback only, nobody's but ours."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import aio_pika
+import pytest
+from aio_pika.exceptions import ProbableAuthenticationError
+
+from shopflow.local.failures import LocalFailure
+from shopflow.local.processes import identify
+from shopflow.local.rabbitmq import RabbitMQ, throwaway
+
+
+@pytest.fixture(scope="module")
+async def node() -> AsyncIterator[RabbitMQ]:
+    async with throwaway() as running:
+        yield running
+
+
+async def _publish(node: RabbitMQ, queue: str, body: bytes) -> None:
+    async with await aio_pika.connect(node.url) as connection, connection.channel() as channel:
+        await channel.declare_queue(queue, durable=True)
+        message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        await channel.default_exchange.publish(message, routing_key=queue, mandatory=True)
+
+
+async def _take(node: RabbitMQ, queue: str) -> bytes:
+    async with await aio_pika.connect(node.url) as connection, connection.channel() as channel:
+        declared = await channel.declare_queue(queue, durable=True, passive=True)
+        message = await declared.get(timeout=5)
+        assert message is not None
+        await message.ack()
+        return message.body
+
+
+async def test_a_persistent_message_outlives_a_stop(node: RabbitMQ) -> None:
+    await _publish(node, "stopped", b"kept")
+    port = node.port
+    await node.stop()
+    await node.start()
+    assert node.port == port
+    assert await _take(node, "stopped") == b"kept"
+
+
+async def test_a_confirmed_message_outlives_a_kill(node: RabbitMQ) -> None:
+    await _publish(node, "killed", b"kept")
+    assert node.child is not None
+    node.child.kill()
+    await node.wait()
+    await node.start()
+    assert await _take(node, "killed") == b"kept"
+
+
+@pytest.mark.parametrize("credentials", ["guest:guest", "shopflow:wrong"])
+async def test_nobody_else_is_let_in(node: RabbitMQ, credentials: str) -> None:
+    with pytest.raises(ProbableAuthenticationError):
+        await aio_pika.connect(f"amqp://{credentials}@127.0.0.1:{node.port}/")
+
+
+async def test_it_listens_on_loopback_only(node: RabbitMQ) -> None:
+    assert node.child is not None
+    with socket.create_connection(("127.0.0.1", node.port)), pytest.raises(OSError, match="refused"):
+        socket.create_connection((_other_address(), node.port), timeout=2).close()
+
+
+async def test_stopping_leaves_no_process_and_no_folder() -> None:
+    async with throwaway() as node:
+        assert node.child is not None
+        process = node.child.identity
+    assert identify(process.pid) != process
+    assert not node.folder.exists()
+
+
+async def test_a_path_that_rabbitmq_takes_for_a_pattern_is_refused_with_the_remedy(node: RabbitMQ) -> None:
+    with pytest.raises(LocalFailure, match="set SHOPFLOW_HOME"):
+        await RabbitMQ(node.folder / "a[b]", password="x").start()
+
+
+def _other_address() -> str:
+    """An address of this machine beside 127.0.0.1; all of 127/8 reaches it."""
+    return "127.0.0.2"
