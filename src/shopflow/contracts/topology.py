@@ -1,6 +1,7 @@
 """The names on the broker: the only place where exchanges, queues, routing keys and delays are spelled (PRD 5)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from shopflow.contracts.events import EventType
@@ -30,9 +31,9 @@ class Subscription:
         """Under which key a message that failed for good is parked (R52)."""
         return f"{self.routing_key}.failed"
 
-    def wait_queue(self, delay: int) -> str:
+    def wait_queue(self, delay: float) -> str:
         """The queue in which a copy waits for `delay` seconds before it comes back to `queue` (R53)."""
-        return f"{self.queue}.wait.{delay}s"
+        return f"{self.queue}.wait.{delay:g}s"
 
 
 SUBSCRIPTIONS: Final = (
@@ -41,3 +42,77 @@ SUBSCRIPTIONS: Final = (
 )
 
 ROUTING_KEYS: Final = {each.event_type: each.routing_key for each in SUBSCRIPTIONS}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A durable topic exchange."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A durable queue with its arguments."""
+
+    name: str
+    arguments: Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What of an exchange flows into a queue."""
+
+    queue: str
+    exchange: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """What has to be there before anybody publishes or consumes; declaring it again changes nothing."""
+
+    exchanges: Sequence[Exchange]
+    queues: Sequence[Queue]
+    bindings: Sequence[Binding] = field(default=())
+
+
+def events_topology(queue_type: str) -> Topology:
+    """The exchange and the two queues: both services declare them, so that no event is ever unroutable (R60).
+
+    Args:
+        queue_type: `quorum` or `classic`; named, since brokers differ in their default (C16).
+    """
+    return Topology(
+        exchanges=[Exchange(EVENTS_EXCHANGE)],
+        queues=[Queue(each.queue, {"x-queue-type": queue_type}) for each in SUBSCRIPTIONS],
+        bindings=[Binding(each.queue, EVENTS_EXCHANGE, each.routing_key) for each in SUBSCRIPTIONS],
+    )
+
+
+def consumer_topology(queue_type: str, delays: Sequence[float] = RETRY_DELAYS) -> Topology:
+    """Everything that notification-service needs: the events', a wait queue for each delay, the parking queue (R53)."""
+    events = events_topology(queue_type)
+    waits = [
+        _wait_queue(each, delay, queue_type)
+        for each in SUBSCRIPTIONS
+        for delay in dict.fromkeys((*delays, PAUSE_DELAY))
+    ]
+    return Topology(
+        exchanges=[*events.exchanges, Exchange(DEAD_LETTER_EXCHANGE)],
+        queues=[*events.queues, *waits, Queue(DEAD_LETTER_QUEUE, {"x-queue-type": queue_type})],
+        bindings=[*events.bindings, Binding(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, DEAD_LETTER_PATTERN)],
+    )
+
+
+def _wait_queue(subscription: Subscription, delay: float, queue_type: str) -> Queue:
+    """One queue for one delay: expiry is looked at only at a queue's head, so delays must not share a queue."""
+    arguments: dict[str, str | int] = {
+        "x-queue-type": queue_type,
+        "x-message-ttl": int(delay * 1000),
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": subscription.queue,
+    }
+    if queue_type == "quorum":
+        arguments |= {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+    return Queue(subscription.wait_queue(delay), arguments)

@@ -1,0 +1,201 @@
+"""Consuming one message: handle it within a deadline, then acknowledge, retry, park or hand back.
+
+Owns the retry ladder and the parking; what a message means is the handler's business. A copy for later is confirmed by
+the broker before the original is acknowledged: a crash between gives a duplicate, never a loss (C7, C9).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final, TypeAlias, assert_never
+
+from shopflow.kit import logs, traces
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.problems import Kind, Problem
+from shopflow.kit.rabbitmq import BrokerUnavailable, Declared, Delivery, Publisher, Subscriber, Unroutable
+
+PREFETCH: Final = 10
+ATTEMPT: Final = "x-shopflow-attempt"
+REASON: Final = "x-shopflow-reason"
+
+_DEADLINE: Final = 60.0
+_DRAIN_WITHIN: Final = 4.0
+_HAND_BACK_AFTER: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """The message is dealt with, whatever the outcome was."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Something passing stood in the way: try again after the next delay; after the last one, park."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Something that says nothing about this message stands in the way: try again later, without counting (R55)."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Park:
+    """No retry will help: put the message aside for an operator."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Done | Retry | Wait | Park
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One queue and what is done with its messages.
+
+    Attributes:
+        queue: what is consumed.
+        wait_queues: where copies wait, one for each retry, in order.
+        pause_queue: where uncounted copies wait.
+        parking_exchange: where messages go for good, under `parking_key`.
+        handle: decides about one body; problems it raises become verdicts by their kind. `last` tells it that no retry
+            is left, so that what fails now has failed for good.
+    """
+
+    queue: str
+    wait_queues: Sequence[str]
+    pause_queue: str
+    parking_exchange: str
+    parking_key: str
+    handle: Callable[[bytes, bool], Awaitable[Verdict]]
+
+
+class Consumer:
+    """Consumes several queues until closed.
+
+    Args:
+        url: the broker.
+        works: one for each queue.
+        topology: declared before consuming.
+        publisher: where copies go; opened and closed by whoever made it.
+        metrics: counts of verdicts, messages in flight, time of handling.
+    """
+
+    def __init__(
+        self, url: str, *, works: Sequence[Work], topology: Declared, publisher: Publisher, metrics: Metrics
+    ) -> None:
+        self._works = {work.queue: work for work in works}
+        self._publisher = publisher
+        self._log = logs.logger("consumer")
+        self._in_flight = metrics.gauge("messages_in_flight", "Messages being handled now.", ("queue",))
+        self._verdicts = metrics.counter("messages_total", "Messages by what became of them.", ("queue", "verdict"))
+        self._seconds = metrics.histogram("message_seconds", "Time one message takes.", ("queue",))
+        self._subscriber = Subscriber(
+            url,
+            name="consumer",
+            topology=topology,
+            metrics=metrics,
+            queues=list(self._works),
+            receive=self._receive,
+            prefetch=PREFETCH,
+        )
+
+    async def open(self) -> None:
+        """Starts consuming as soon as the broker is there."""
+        await self._subscriber.open()
+
+    async def close(self) -> None:
+        """Takes nothing new, finishes what it holds, hands the rest back."""
+        await self._subscriber.drain(_DRAIN_WITHIN)
+        await self._subscriber.close()
+
+    async def answers(self) -> bool:
+        """Whether messages are being consumed; for `/ready`."""
+        return await self._subscriber.answers()
+
+    async def _receive(self, queue: str, delivery: Delivery) -> None:
+        work = self._works[queue]
+        traces.current.set(traces.joined_from(delivery.headers))
+        started = perf_counter()
+        with self._in_flight.labels(queue).track_inprogress():
+            attempt = _attempt(delivery.headers, len(work.wait_queues))
+            verdict = await self._verdict(work, delivery, last=attempt == len(work.wait_queues))
+            await self._carry_out(work, delivery, attempt, verdict)
+        self._seconds.labels(queue).observe(perf_counter() - started)
+
+    async def _verdict(self, work: Work, delivery: Delivery, *, last: bool) -> Verdict:
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                return await work.handle(delivery.body, last)
+        except Problem as problem:
+            return _verdict_of(problem)
+        except TimeoutError:
+            return Retry("deadline_exceeded")
+        except Exception as error:  # noqa: BLE001 - an exception that escaped would leak a prefetch slot for ever (C5)
+            self._log.error("message_failed", queue=work.queue, error=type(error).__name__, exc_info=error)
+            return Retry("internal_error")
+
+    async def _carry_out(self, work: Work, delivery: Delivery, attempt: int, verdict: Verdict) -> None:
+        if isinstance(verdict, Retry) and attempt >= len(work.wait_queues):
+            verdict = Park(verdict.reason)
+        name = type(verdict).__name__.lower()
+        self._verdicts.labels(work.queue, name).inc()
+        log = self._log.info if isinstance(verdict, Done) else self._log.warning
+        log("message", queue=work.queue, message_id=delivery.message_id, verdict=name, attempt=attempt,
+            reason=getattr(verdict, "reason", None))  # fmt: skip
+        try:
+            await self._copy(work, delivery, attempt, verdict)
+        except (BrokerUnavailable, Unroutable) as error:
+            self._log.error("copy_not_confirmed", queue=work.queue, error=type(error).__name__)
+            await asyncio.sleep(_HAND_BACK_AFTER)  # or the broker would deliver it again in a tight loop
+            await delivery.hand_back()
+        else:
+            await delivery.acknowledge()
+
+    async def _copy(self, work: Work, delivery: Delivery, attempt: int, verdict: Verdict) -> None:
+        match verdict:
+            case Done():
+                return
+            case Retry():
+                await self._publish(delivery, "", work.wait_queues[attempt], {ATTEMPT: attempt + 1})
+            case Wait():
+                await self._publish(delivery, "", work.pause_queue, {ATTEMPT: attempt})
+            case Park(reason):
+                headers = {ATTEMPT: attempt, REASON: reason}
+                await self._publish(delivery, work.parking_exchange, work.parking_key, headers)
+            case _:
+                assert_never(verdict)
+
+    async def _publish(self, delivery: Delivery, exchange: str, key: str, headers: Mapping[str, Any]) -> None:
+        """The same bytes and headers again, ours added."""
+        kept = {name: value for name, value in delivery.headers.items() if name != "x-death"}
+        await self._publisher.publish(
+            exchange, key, delivery.body, message_id=delivery.message_id or "", headers={**kept, **headers}
+        )
+
+
+def _attempt(headers: Mapping[str, Any], most: int) -> int:
+    """How many retries are behind this message; whatever a stranger wrote there is forced into the ladder (E-13)."""
+    value = headers.get(ATTEMPT, 0)
+    return min(max(value, 0), most) if isinstance(value, int) else 0
+
+
+def _verdict_of(problem: Problem) -> Verdict:
+    """A problem in the consumer (the table of errors in docs/architecture.md)."""
+    match problem.kind:
+        case Kind.UNAVAILABLE if problem.code == "database-unavailable":
+            return Wait("own_database_unavailable")
+        case Kind.UNAVAILABLE | Kind.TIMED_OUT:
+            return Retry("dependency_unavailable")
+        case Kind.UNAUTHENTICATED:
+            return Wait(problem.code)
+        case Kind.TOO_MANY:
+            return Wait("too_many_requests")
+        case Kind.INTERNAL:
+            return Retry("internal_error")
+        case _:
+            return Park(problem.code)

@@ -1,0 +1,187 @@
+"""The transactional outbox: rows written in the caller's transaction, published by a relay (C1).
+
+The table is `outbox`, declared by the service that writes it. A row is claimed by a lease in the database's clock, so
+several relays may run; it is marked published only after the broker's confirm, so a crash anywhere publishes again and
+loses nothing. Rows about the same subject go out in the order in which they were written.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import msgspec
+
+from shopflow.kit import logs
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.postgres import Database, Row
+from shopflow.kit.problems import Problem
+from shopflow.kit.rabbitmq import BrokerUnavailable, Publisher, Unroutable
+
+BATCH: Final = 200
+LEASE: Final = 30.0
+SWEEP: Final = 1.0
+KEEP: Final = "7 days"
+
+_LAST_WAIT: Final = 2.0
+
+CLAIM: Final = """
+WITH next AS (
+    SELECT event_id
+    FROM outbox AS candidate
+    WHERE published_at IS NULL
+      AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+      AND NOT EXISTS (
+          SELECT FROM outbox AS earlier
+          WHERE earlier.subject_id = candidate.subject_id
+            AND earlier.published_at IS NULL
+            AND earlier.position < candidate.position
+      )
+    ORDER BY position
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE outbox
+SET claimed_by = $1, claimed_until = clock_timestamp() + make_interval(secs => $2), attempts = attempts + 1
+FROM next
+WHERE outbox.event_id = next.event_id
+RETURNING outbox.event_id, outbox.position, outbox.routing_key, outbox.body, outbox.headers, outbox.attempts,
+          extract(epoch FROM clock_timestamp() - outbox.created_at)::float8 AS age
+"""
+
+MARK: Final = """
+UPDATE outbox SET published_at = clock_timestamp(), claimed_by = NULL, claimed_until = NULL
+WHERE event_id = ANY ($1::uuid[]) AND published_at IS NULL
+"""
+
+POSTPONE: Final = """
+UPDATE outbox
+SET claimed_by = NULL,
+    claimed_until = clock_timestamp() + make_interval(secs => least(10, 0.1 * 2 ^ least(attempts, 9)))
+WHERE event_id = ANY ($1::uuid[]) AND claimed_by = $2 AND published_at IS NULL
+"""
+
+BACKLOG: Final = """
+SELECT count(*) AS depth, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS age
+FROM outbox WHERE published_at IS NULL
+"""
+
+TRIM: Final = f"""
+DELETE FROM outbox WHERE event_id IN (
+    SELECT event_id FROM outbox WHERE published_at < now() - interval '{KEEP}' LIMIT 1000
+)
+"""  # noqa: S608 - a constant of ours
+
+
+class Relay:
+    """Publishes what the outbox holds: at once when woken, by a sweep every second for safety.
+
+    Args:
+        database: where the outbox is.
+        publisher: the way to the broker.
+        exchange: where events go.
+        metrics: depth and age of the backlog, and the time from commit to confirm (PRD 10.1).
+    """
+
+    def __init__(self, database: Database, publisher: Publisher, *, exchange: str, metrics: Metrics) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._exchange = exchange
+        self._id = uuid4()
+        self._woken = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self._headers = msgspec.json.Decoder(dict[str, str])
+        self._log = logs.logger("outbox")
+        self._seconds = metrics.histogram(
+            "event_publish_seconds", "Time from an event's commit to the broker's confirm."
+        )
+        self._failures = metrics.counter("event_publish_failures_total", "Tries to publish an event that failed.")
+        self._depth = metrics.gauge("outbox_unpublished", "Events that wait to be published.")
+        self._age = metrics.gauge("outbox_oldest_seconds", "How long the oldest of them has waited.")
+
+    async def open(self) -> None:
+        """Starts relaying."""
+        self._task = asyncio.create_task(self._run(), name="outbox-relay")
+
+    async def close(self) -> None:
+        """Lets the batch in flight end, then stops; what is left is published by whoever comes next."""
+        self._closing = True
+        self._woken.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=_LAST_WAIT)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def wake(self) -> None:
+        """Something was committed: publish it now."""
+        self._woken.set()
+
+    async def _run(self) -> None:
+        turn = 0
+        while not self._closing:
+            try:
+                while await self._batch():
+                    pass
+                if turn % 10 == 0:
+                    await self._look()
+            except Problem:
+                self._log.warning("outbox_database_unavailable")
+                await asyncio.sleep(SWEEP)
+            except Exception as error:  # noqa: BLE001 - the relay must outlive every surprise
+                self._log.error("outbox_error", error=type(error).__name__, exc_info=error)
+                await asyncio.sleep(SWEEP)
+            turn += await self._woken_or_swept()
+
+    async def _woken_or_swept(self) -> int:
+        """Waits for a wake, or for the time of the next sweep, and answers 1 then."""
+        try:
+            async with asyncio.timeout(SWEEP):
+                await self._woken.wait()
+        except TimeoutError:
+            return 1
+        finally:
+            self._woken.clear()
+        return 0
+
+    async def _batch(self) -> int:
+        """Publishes what can be claimed now; answers how many rows that were."""
+        if not await self._publisher.answers():
+            return 0
+        rows = await self._database.fetch(CLAIM, self._id, LEASE, BATCH)
+        if not rows:
+            return 0
+        claimed = perf_counter()
+        done = await asyncio.gather(*(self._publish(row, claimed) for row in rows))
+        published = [row["event_id"] for row, ok in zip(rows, done, strict=True) if ok]
+        failed = [row["event_id"] for row, ok in zip(rows, done, strict=True) if not ok]
+        await self._settle(published, failed)
+        return len(published)
+
+    async def _publish(self, row: Row, claimed: float) -> bool:
+        headers: dict[str, Any] = dict(self._headers.decode(row["headers"]))
+        try:
+            await self._publisher.publish(
+                self._exchange, row["routing_key"], row["body"], message_id=str(row["event_id"]), headers=headers
+            )
+        except (BrokerUnavailable, Unroutable) as error:
+            self._failures.inc()
+            self._log.warning("event_not_published", event_id=str(row["event_id"]), error=type(error).__name__)
+            return False
+        self._seconds.observe(row["age"] + perf_counter() - claimed)
+        return True
+
+    async def _settle(self, published: Sequence[UUID], failed: Sequence[UUID]) -> None:
+        if published:
+            await self._database.execute(MARK, published)
+        if failed:
+            await self._database.execute(POSTPONE, failed, self._id)
+
+    async def _look(self) -> None:
+        """Refreshes the metrics of the backlog, and drops rows that have been published for a week."""
+        backlog = await self._database.fetchrow(BACKLOG)
+        if backlog is not None:
+            self._depth.set(backlog["depth"])
+            self._age.set(backlog["age"])
+        await self._database.execute(TRIM)
