@@ -1,7 +1,7 @@
 """HTTP answers: Structs as JSON with exact decimal numbers, problems as RFC 9457, and strict bodies on the way in."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 import msgspec
 from litestar import Request, Response
@@ -117,7 +117,7 @@ def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[byte
 
 def answer_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What Litestar itself refuses, in the same shape as every other problem."""
-    return answer_problem(request, _from_litestar(error))
+    return answer_problem(request, _from_litestar(request, error))
 
 
 def answer_defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -128,7 +128,7 @@ def answer_defect(request: Request[Any, Any, Any], error: Exception) -> Response
     )
 
 
-def _from_litestar(error: HTTPException) -> Problem:
+def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Problem:
     match error:
         case ValidationException():
             return invalid(*_fields(error))
@@ -139,7 +139,7 @@ def _from_litestar(error: HTTPException) -> Problem:
                 Kind.METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "This path does not know this method.",
-                headers={"Allow": (error.headers or {}).get("Allow", "")} if error.headers else None,
+                headers={"Allow": ", ".join(_allowed(request))},
             )
         case _ if error.status_code == 413:
             return Problem(Kind.TOO_LARGE, "body-too-large", "The body is larger than this path accepts.")
@@ -147,6 +147,19 @@ def _from_litestar(error: HTTPException) -> Problem:
             return invalid(FieldError("request", "is not well-formed"), code="malformed-request")
         case _:
             raise error
+
+
+def _allowed(request: Request[Any, Any, Any]) -> list[str]:
+    """The methods that this path does know, as RFC 9110 wants them named beside a 405."""
+    return [method for method in ("GET", "POST", "PATCH", "DELETE") if _knows(request, method)]
+
+
+def _knows(request: Request[Any, Any, Any], method: str) -> bool:
+    try:
+        request.app.asgi_router.handle_routing(path=request.scope["path"], method=cast("Any", method))
+    except HTTPException:
+        return False
+    return True
 
 
 def _fields(error: ValidationException) -> list[FieldError]:

@@ -1,9 +1,10 @@
 """The API's own description: OpenAPI 3.1 at `/openapi.json`, and a page to read and try it at `/docs`, offline too.
 
-Litestar derives the document from the handlers; what it cannot know is put right here: exact decimals are JSON numbers.
+Litestar derives the document from the handlers; what it cannot know is said here: exact decimals are JSON numbers.
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -15,7 +16,10 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, OpenAPIType, Schema, SecurityScheme
+from litestar.params import FromPath
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.typing import FieldDefinition
 
 BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
 """`security=` of handlers that need a token."""
@@ -30,6 +34,7 @@ def document(*, name: str, summary: str, version: str, routes: Sequence[HTTPRout
     def made() -> bytes:
         described = Litestar(
             route_handlers=list(routes),
+            plugins=[DecimalsAreNumbers()],
             logging_config=None,
             openapi_config=OpenAPIConfig(
                 title=name,
@@ -42,7 +47,7 @@ def document(*, name: str, summary: str, version: str, routes: Sequence[HTTPRout
                 ),
             ),
         )
-        return msgspec.json.encode(_put_right(described.openapi_schema.to_schema()))
+        return msgspec.json.encode(described.openapi_schema.to_schema())
 
     return made
 
@@ -61,7 +66,7 @@ def pages(name: str, read: Callable[[], bytes]) -> list[HTTPRouteHandler]:
         return Response(page, media_type=MediaType.HTML)
 
     @get("/docs/{part:str}", include_in_schema=False, opt={"quiet": True})
-    async def docs_part(part: str) -> Response[bytes]:
+    async def docs_part(part: FromPath[str]) -> Response[bytes]:
         if part not in _MEDIA:
             raise NotFoundException
         return Response(
@@ -71,12 +76,11 @@ def pages(name: str, read: Callable[[], bytes]) -> list[HTTPRouteHandler]:
     return [openapi_json, docs, docs_part]
 
 
-def _put_right(node: Any) -> Any:
-    """Decimals are numbers on our wire, whatever the generator takes them for."""
-    if isinstance(node, list):
-        return [_put_right(entry) for entry in node]
-    if not isinstance(node, dict):
-        return node
-    if node.get("type") == "string" and node.get("format") == "decimal":
-        return {**{key: value for key, value in node.items() if key != "format"}, "type": "number"}
-    return {key: _put_right(value) for key, value in node.items()}
+class DecimalsAreNumbers(OpenAPISchemaPlugin):
+    """Decimals are JSON numbers on our wire; Litestar takes them for strings (R33)."""
+
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        return not field_definition.is_union and field_definition.is_subclass_of(Decimal)
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:  # noqa: ARG002
+        return Schema(type=OpenAPIType.NUMBER)

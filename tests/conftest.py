@@ -1,0 +1,144 @@
+"""Real servers for every tier: PostgreSQL and RabbitMQ of the run's own, a fresh database per test, HTTP."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import aio_pika
+import aiohttp
+import asyncpg
+import pytest
+
+from shopflow.contracts.topology import RETRY_DELAYS, consumer_topology
+from shopflow.kit.migrations import migrate
+from shopflow.kit.server import running
+from shopflow.kit.service import Application
+from shopflow.local import postgres as embedded_postgres
+from shopflow.local import rabbitmq as embedded_rabbitmq
+from shopflow.local.ports import free_port
+
+ROOT = Path(__file__).parents[1]
+PASSWORD = "only-for-tests"
+
+MakeDatabase = Callable[[str], Awaitable[str]]
+Serve = Callable[[Application], Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+async def postgres() -> AsyncIterator[embedded_postgres.PostgreSQL]:
+    """A PostgreSQL server for the run; `SHOPFLOW_TEST_POSTGRES_BIN` names the programs of another version."""
+    named = os.environ.get("SHOPFLOW_TEST_POSTGRES_BIN")
+    async with embedded_postgres.throwaway(binaries=Path(named) if named else None) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def superuser(postgres: embedded_postgres.PostgreSQL) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that may create and drop databases."""
+    connection = await asyncpg.connect(postgres.superuser_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def template(postgres: embedded_postgres.PostgreSQL) -> Callable[[str], Awaitable[str]]:
+    """Makes the migrated template database of a service once a run; answers its name."""
+    made: dict[str, str] = {}
+
+    async def make(service: str) -> str:
+        if service not in made:
+            url = await postgres.ensure_database(f"{service}_template", password=PASSWORD)
+            await migrate(url, ROOT / "src" / "shopflow" / service / "schema")
+            made[service] = f"{service}_template"
+        return made[service]
+
+    return make
+
+
+@pytest.fixture
+async def database_of(
+    postgres: embedded_postgres.PostgreSQL,
+    superuser: asyncpg.Connection,
+    template: Callable[[str], Awaitable[str]],
+) -> AsyncIterator[MakeDatabase]:
+    """Makes a fresh migrated database of a service, dropped after the test; answers its URL."""
+    made: list[str] = []
+
+    async def make(service: str) -> str:
+        owner = await template(service)
+        name = f"{service}_{uuid4().hex[:12]}"
+        await superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{owner}" OWNER "{owner}"')
+        made.append(name)
+        return postgres.url(name, user=owner, password=PASSWORD)
+
+    yield make
+    for name in made:
+        await superuser.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+async def rabbitmq() -> AsyncIterator[embedded_rabbitmq.RabbitMQ]:
+    """A RabbitMQ server for the run."""
+    async with embedded_rabbitmq.throwaway() as server:
+        yield server
+
+
+@pytest.fixture
+async def broker_url(rabbitmq: embedded_rabbitmq.RabbitMQ) -> AsyncIterator[str]:
+    """The broker, empty before and after the test."""
+    await _empty(rabbitmq.url)
+    yield rabbitmq.url
+    await _empty(rabbitmq.url)
+
+
+async def _empty(url: str) -> None:
+    topology = consumer_topology("quorum", (*RETRY_DELAYS, *TEST_DELAYS))
+    connection = await aio_pika.connect(url)
+    async with connection:
+        channel = await connection.channel()
+        for queue in topology.queues:
+            await channel.queue_delete(queue.name)
+        for exchange in topology.exchanges:
+            await channel.exchange_delete(exchange.name)
+
+
+TEST_DELAYS = (0.1, 0.2, 0.4)
+"""A retry ladder that tests need not wait for."""
+
+
+@pytest.fixture
+async def serving() -> AsyncIterator[Serve]:
+    """Serves applications on free ports for as long as the test lasts; answers their base URLs."""
+    async with AsyncExitStack() as stack:
+
+        async def serve(application: Application) -> str:
+            port = free_port()
+            await stack.enter_async_context(running(application, host="127.0.0.1", port=port))
+            return f"http://127.0.0.1:{port}"
+
+        yield serve
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client that keeps no cookies and follows no redirects by itself."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
+
+
+@pytest.fixture(autouse=True)
+def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set on this machine must not decide a test."""
+    for name in [*os.environ]:
+        if name.startswith(("DATABASE_URL", "RABBITMQ_URL", "SHOPFLOW_", "AWS_", "TWILIO_", "JWT_SECRET")) and not (
+            name.startswith("SHOPFLOW_TEST_")
+        ):
+            monkeypatch.delenv(name)
