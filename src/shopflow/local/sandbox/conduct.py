@@ -17,6 +17,7 @@ Accept = Callable[[], web.Response]
 Refuse = Callable[[int, str | int | None, str | None], web.Response]
 
 GARBAGE = "<!doctype html><title>502</title><h1>Bad gateway</h1>"
+REDIRECTIONS = range(300, 400)
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -65,8 +66,8 @@ def _garbage(fault: Fault) -> web.Response:
     response = web.Response(
         status=fault.status or 200, body=text.encode(), headers={"Content-Type": fault.content_type or "text/html"}
     )
-    if response.status in {301, 302, 303, 307, 308}:
-        response.headers["Location"] = "http://127.0.0.1:9/elsewhere"
+    if response.status in REDIRECTIONS:
+        response.headers["Location"] = fault.location or "http://127.0.0.1:9/elsewhere"
     return response
 
 

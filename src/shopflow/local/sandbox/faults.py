@@ -18,8 +18,9 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
     `count` is the number of requests it still meets, endless when absent; `to` limits it to one recipient.
     `status`, `code` and `message` shape an `error`; `seconds` is the length of a `stall` (nothing is accepted from a
-    caller who hangs up during it); `retry_after` seconds go with a `throttle`; `status`, `body` and `content_type`
-    shape `garbage`. `refuse` cuts the connection before anything is accepted, `accept_then_drop` after it was.
+    caller who hangs up during it); `retry_after` seconds go with a `throttle`; `status`, `body`, `content_type`
+    and `location` shape `garbage`. `refuse` cuts the connection before anything is accepted, `accept_then_drop` after
+    it was.
     """
 
     channel: ChannelName
@@ -32,6 +33,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     seconds: Annotated[float, Meta(ge=0, le=600)] = 30.0
     retry_after: Annotated[int, Meta(ge=0, le=3600)] | None = None
     body: Annotated[str, Meta(max_length=100_000)] | None = None
+    location: Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[\x21-\x7e]+$")] | None = None
     content_type: Annotated[str, Meta(pattern=r"^[\x21-\x7e ]{3,100}$")] | None = None
 
 

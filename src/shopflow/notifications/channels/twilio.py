@@ -1,0 +1,143 @@
+"""SMS through Twilio: one POST to the Messages resource, and what its answer means.
+
+The only file that knows Twilio's codes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+import msgspec
+
+from shopflow.notifications.channels import (
+    Accepted,
+    Failed,
+    InDoubt,
+    Misconfigured,
+    Outcome,
+    Outgoing,
+    Rejected,
+    Rejection,
+    pause,
+    reason,
+)
+
+DEADLINES = aiohttp.ClientTimeout(total=8, sock_connect=2, sock_read=5)
+CONNECTIONS = 50
+MOST_BYTES = 64 * 1024
+LONGEST_REFERENCE = 255
+
+THROTTLING = frozenset({20429, 63038})
+CONFIGURATION = frozenset({20003, 20005, 20006, 20008, 20404, 21212, 21603, 21659, 21660, 90010})
+RECIPIENT = frozenset({21211, 21214, 21217, 21408, 21604, 21606, 21610, 21612, 21614})
+PASSING = frozenset({20500, 20503, 20504, 30001, 30003, 30017, 30022})
+CREATED = frozenset({200, 201})
+NOT_ALLOWED = frozenset({401, 403})
+TOO_MANY = 429
+BAD_REQUESTS = range(400, 500)
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The part of Twilio's answer to an accepted message that is kept."""
+
+    sid: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Twilio's words for an error."""
+
+    code: int
+    message: str = ""
+
+
+class TwilioChannel:
+    """SMS from one number of one account, over one pool of connections."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, account_sid: str, from_number: str, base_url: str) -> None:
+        self._session = session
+        self._from = from_number
+        self._url = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Messages.json"
+
+    async def send(self, outgoing: Outgoing) -> Outcome:
+        """Hand one SMS to Twilio."""
+        form = {"To": outgoing.to, "From": self._from, "Body": outgoing.text}
+        try:
+            async with self._session.post(self._url, data=form, allow_redirects=False) as response:
+                status, headers, body = response.status, response.headers, await _bounded(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as problem:
+            return Failed(code=type(problem).__name__, reason=reason(f"{type(problem).__name__}: {problem}"))
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            return InDoubt(reason=reason(f"{type(problem).__name__}: {problem}"))
+        if status in CREATED:
+            return _acceptance(status, body)
+        return _refusal(status, body, retry_after=headers.get("Retry-After"))
+
+
+@asynccontextmanager
+async def opened(
+    *, account_sid: str, auth_token: str, from_number: str, base_url: str = "https://api.twilio.com"
+) -> AsyncIterator[TwilioChannel]:
+    """Open the channel for as long as the context lasts."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=300),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Authorization": aiohttp.encode_basic_auth(account_sid, auth_token), "Accept": "application/json"},
+        timeout=DEADLINES,
+    ) as session:
+        yield TwilioChannel(session, account_sid=account_sid, from_number=from_number, base_url=base_url)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            response.close()
+            break
+    return bytes(body)
+
+
+def _acceptance(status: int, body: bytes) -> Outcome:
+    try:
+        sid = msgspec.json.decode(body, type=Receipt).sid
+    except msgspec.DecodeError:
+        sid = ""
+    if 0 < len(sid) <= LONGEST_REFERENCE:
+        return Accepted(provider_ref=sid)
+    return InDoubt(reason=f"Twilio answered {status} without a message id")
+
+
+def _refusal(status: int, body: bytes, *, retry_after: str | None) -> Outcome:
+    """Decide by the status first and by Twilio's own code second, as Twilio advises (D2)."""
+    try:
+        refusal = msgspec.json.decode(body, type=Refusal)
+    except msgspec.DecodeError:
+        return _unworded(status, retry_after)
+    code, said = str(refusal.code), reason(f"{status} {refusal.code}: {refusal.message}")
+    if status == TOO_MANY or refusal.code in THROTTLING:
+        return Failed(code=code, reason=said, throttled=True, retry_after=_seconds(retry_after))
+    if status in NOT_ALLOWED or refusal.code in CONFIGURATION:
+        return Misconfigured(code=code, reason=said)
+    if refusal.code in PASSING:
+        return Failed(code=code, reason=said, retry_after=_seconds(retry_after))
+    if status in BAD_REQUESTS:
+        kind = Rejection.RECIPIENT if refusal.code in RECIPIENT else Rejection.CONTENT
+        return Rejected(kind=kind, code=code, reason=said)
+    return InDoubt(reason=said)
+
+
+def _unworded(status: int, retry_after: str | None) -> Outcome:
+    """Judge an answer that is not Twilio's: something in between gave it, so only a refusal is certain."""
+    said = f"{status} without Twilio's own words"
+    if status == TOO_MANY:
+        return Failed(code=str(status), reason=said, throttled=True, retry_after=_seconds(retry_after))
+    if status in NOT_ALLOWED:
+        return Misconfigured(code=str(status), reason=said)
+    if status in BAD_REQUESTS:
+        return Failed(code=str(status), reason=said, retry_after=_seconds(retry_after))
+    return InDoubt(reason=said)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return pause(retry_after, now=datetime.now(UTC))
