@@ -75,6 +75,7 @@ class PostgreSQL:
         self._options = dict(options or {})
         self._account = server_account()
         self._child: Child | None = None
+        self._settled = False
         self._socket_folder: Path | None = None
 
     @property
@@ -105,8 +106,10 @@ class PostgreSQL:
         await self._make_data()
         await self._clear_leftovers()
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            self.port = free_port(remembered=self.port or None)
+            if not self._settled:  # afterwards others know the port, and only that one will do
+                self.port = free_port(remembered=self.port or None)
             if await self._launch():
+                self._settled = True
                 return
             if "could not bind" not in tail(self.log) or attempt == PORT_ATTEMPTS:
                 raise LocalFailure(f"PostgreSQL did not start, see {self.log}", detail=tail(self.log))

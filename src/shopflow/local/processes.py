@@ -60,7 +60,7 @@ class Child:
 
     def __init__(self, process: asyncio.subprocess.Process, identity: Identity, stop_signal: signal.Signals) -> None:
         self._process = process
-        self._stop_signal = stop_signal
+        self.stop_signal = stop_signal
         self.identity = identity
 
     @classmethod
@@ -109,7 +109,7 @@ class Child:
         """Ask it to stop; after `patience` seconds, kill it. Whatever it left in its session is killed too."""
         if self.exit_status is None:
             with suppress(ProcessLookupError):
-                self._process.send_signal(self._stop_signal)
+                self._process.send_signal(self.stop_signal)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), patience)
         self.kill()

@@ -69,6 +69,7 @@ class RabbitMQ:
         self._say = say or (lambda _: None)
         self._account = server_account()
         self._child: Child | None = None
+        self._settled = False
 
     @property
     def child(self) -> Child | None:
@@ -87,8 +88,10 @@ class RabbitMQ:
             self._installation = await find_installation(self._account, say=self._say)
         private_folder(self._account, self.folder)
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            self.port = free_port(remembered=self.port or None)
+            if not self._settled:  # afterwards others know the port, and only that one will do
+                self.port = free_port(remembered=self.port or None)
             if await self._launch(self._installation):
+                self._settled = True
                 return
             if "eaddrinuse" not in tail(self.log, lines=100) or attempt == PORT_ATTEMPTS:
                 raise LocalFailure(f"RabbitMQ did not start, see {self.log}", detail=tail(self.log))
@@ -130,7 +133,7 @@ class RabbitMQ:
 
     async def _is_ready(self, child: Child) -> bool:
         while child.exit_status is None:
-            if await _speaks_amqp(self.port):
+            if await speaks_amqp("127.0.0.1", self.port):
                 return True
             await asyncio.sleep(POLL_SECONDS)
         return False
@@ -195,11 +198,11 @@ def _check_path(folder: Path) -> None:
         )
 
 
-async def _speaks_amqp(port: int) -> bool:
-    """Whether a broker greets us as AMQP 0-9-1 demands."""
+async def speaks_amqp(host: str, port: int) -> bool:
+    """Whether a broker greets us there as AMQP 0-9-1 demands."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
+    except (OSError, TimeoutError):
         return False
     try:
         writer.write(PROTOCOL_HEADER)
