@@ -1,0 +1,51 @@
+"""Puts order-service together: everything concrete is chosen here, for production and tests alike."""
+
+from typing import Final
+
+from shopflow.clients.auth import AuthClient
+from shopflow.clients.guards import authenticated
+from shopflow.contracts.topology import EVENTS_EXCHANGE, events_topology
+from shopflow.kit.credentials import Credential
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.outbox import Relay
+from shopflow.kit.peer import Peer
+from shopflow.kit.postgres import Database
+from shopflow.kit.rabbitmq import Publisher
+from shopflow.kit.rate_limits import RateLimit, storage
+from shopflow.kit.service import Application, Dependency
+from shopflow.orders.routes import routes
+from shopflow.orders.settings import Settings
+
+MAX_BODY: Final = 1024 * 1024
+"""Bytes that a request body may have (R34)."""
+
+
+def build(settings: Settings) -> Application:
+    """order-service as these settings describe it; nothing is opened yet."""
+    metrics = Metrics()
+    database = Database(settings.database_url)
+    auth = Peer("auth-service", settings.auth_service_url, metrics=metrics)
+    publisher = Publisher(
+        settings.rabbitmq_url, name="order-service", topology=events_topology(settings.queue_type), metrics=metrics
+    )
+    relay = Relay(database, publisher, exchange=EVENTS_EXCHANGE, metrics=metrics)
+    counts = storage(settings.rate_limit_storage_url)
+    guard = authenticated(
+        AuthClient(auth, service_token=Credential(settings.auth_service_token, settings.auth_service_token_file)),
+        per_user=RateLimit(settings.rate_limit_orders, name="orders", storage=counts),
+        per_address=RateLimit(settings.rate_limit_orders, name="refused-tokens", storage=counts),
+    )
+    return Application(
+        name="order-service",
+        summary="Orders: placed, read, and brought from pending to delivered.",
+        routes=routes(database, authenticated=guard, wake=relay.wake, metrics=metrics),
+        resources=[database, auth, publisher, relay],
+        dependencies=[
+            Dependency(name="database", answers=database.answers, vital=True),
+            Dependency(name="rabbitmq", answers=publisher.answers),
+            Dependency(name="auth-service", answers=auth.answers),
+        ],
+        metrics=metrics,
+        max_body=MAX_BODY,
+        cors_origins=settings.cors_origins,
+    )

@@ -1,0 +1,229 @@
+"""The HTTP face of order-service: PRD 4.2 and the history. Asks the clock and rolls the ids; decides nothing."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from uuid import UUID, uuid4
+
+from litestar import get, patch, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.types import Guard
+
+from shopflow.clients.guards import CallerRequest, only
+from shopflow.contracts.fields import identifier
+from shopflow.contracts.identity import Caller, Role
+from shopflow.contracts.orders import Order, Status
+from shopflow.kit import pages
+from shopflow.kit.answers import JsonBody, json_body, problems
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.openapi import BEARER
+from shopflow.kit.pages import Page
+from shopflow.kit.postgres import Connection
+from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
+from shopflow.orders import advance, history, place, store
+from shopflow.orders import order as orders
+from shopflow.orders.bodies import (
+    AdvancedOrder,
+    AdvanceOrder,
+    OrderForPeople,
+    OrderSummary,
+    Passage,
+    PassageForAdmins,
+    PlaceOrder,
+    PlaceOrderDecoder,
+)
+from shopflow.orders.listing import Asked, Direction, SortBy, narrowed
+
+_TAGS: Final = ["Orders"]
+_PEOPLE: Final = (Role.CUSTOMER, Role.ADMIN)
+
+PageNumber = Annotated[int, QueryParameter(ge=1, description="1-based; a page past the end is empty.")]
+PageSize = Annotated[int, QueryParameter(ge=1, le=100, description="Entries per page.")]
+
+
+class _PlaceOrderBody(JsonBody[PlaceOrder]):
+    decoder = PlaceOrderDecoder()
+
+
+def routes(
+    database: Connection, *, authenticated: Guard, wake: Callable[[], None], metrics: Metrics
+) -> list[HTTPRouteHandler]:
+    """The handlers of order-service.
+
+    Args:
+        database: where orders are.
+        authenticated: the guard that finds out who is calling.
+        wake: tells the relay that there is something to publish.
+        metrics: counts what was placed and advanced.
+    """
+    return [
+        *_writes(database, guard=authenticated, wake=wake, metrics=metrics),
+        *_reads(database, guard=authenticated),
+        _list(database, guard=authenticated),
+    ]
+
+
+def _writes(
+    database: Connection, *, guard: Guard, wake: Callable[[], None], metrics: Metrics
+) -> Sequence[HTTPRouteHandler]:
+    placed = metrics.counter("orders_placed_total", "Orders that were placed.")
+    transitions = metrics.counter("order_transitions_total", "Transitions of orders.", ("to",))
+    advanced = {status: transitions.labels(status) for status in Status}
+
+    @post(
+        "/orders",
+        dto=_PlaceOrderBody,
+        return_dto=None,
+        guards=[guard, only(*_PEOPLE)],
+        security=BEARER,
+        tags=_TAGS,
+        summary="Place an order",
+        description="Subtotals and the total are computed here, exactly; the new order is `pending` and the caller's.",
+        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.TOO_LARGE, Kind.UNSUPPORTED_TYPE),
+    )
+    async def place_order(data: JSONBody[PlaceOrder], request: CallerRequest) -> Order:
+        order = await place.place(
+            database,
+            data,
+            caller=request.user,
+            order_id=uuid4(),
+            event_id=uuid4(),
+            now=datetime.now(UTC),
+            wake=wake,
+        )
+        placed.inc()
+        return order
+
+    @patch(
+        "/orders/{order_id:str}/status",
+        dto=json_body(AdvanceOrder),
+        return_dto=None,
+        guards=[guard, only(Role.ADMIN)],
+        security=BEARER,
+        tags=_TAGS,
+        summary="Bring an order to its next state",
+        description="pending → confirmed → shipped → delivered, one step at a time (admins only). "
+        "400 for every other step, 409 when the order is in that state already.",
+        responses=problems(
+            Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT, Kind.UNSUPPORTED_TYPE
+        ),
+    )
+    async def advance_order(
+        order_id: FromPath[str], data: JSONBody[AdvanceOrder], request: CallerRequest
+    ) -> AdvancedOrder:
+        answer = await advance.advance(
+            database,
+            _order_id(order_id),
+            data,
+            caller=request.user,
+            event_id=uuid4(),
+            now=datetime.now(UTC),
+            wake=wake,
+        )
+        advanced[answer.status].inc()
+        return answer
+
+    return [place_order, advance_order]
+
+
+def _reads(database: Connection, *, guard: Guard) -> Sequence[HTTPRouteHandler]:
+    @get(
+        "/orders/{order_id:str}",
+        guards=[guard],
+        security=BEARER,
+        tags=_TAGS,
+        summary="Read an order",
+        description="Its owner, admins and services may. People also get `allowed_transitions`: the states to which "
+        "this caller may bring the order now.",
+        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND),
+    )
+    async def read_order(order_id: FromPath[str], request: CallerRequest) -> OrderForPeople | Order:
+        order = await store.order(database, _order_id(order_id))
+        if order is None:
+            raise not_found("order")
+        _must_be_readable(request.user, UUID(order.user_id))
+        return order if request.user.is_service else OrderForPeople.of(order, request.user.role)
+
+    @get(
+        "/orders/{order_id:str}/history",
+        guards=[guard, only(*_PEOPLE)],
+        security=BEARER,
+        tags=_TAGS,
+        summary="Read an order's history",
+        description="Oldest first. Its owner sees states and times, admins also who and why.",
+        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND),
+    )
+    async def read_history(
+        order_id: FromPath[str],
+        request: CallerRequest,
+        page: PageNumber = 1,
+        limit: PageSize = 20,
+    ) -> Page[PassageForAdmins] | Page[Passage]:
+        found = await store.history(database, _order_id(order_id))
+        if found is None:
+            raise not_found("order")
+        owner, entries = found
+        _must_be_readable(request.user, owner)
+        shown = PassageForAdmins if request.user.is_admin else Passage
+        first = pages.offset(page, limit)
+        data = [shown.of(each) for each in history.in_order(entries)]
+        return pages.page(data[first : first + limit], number=page, limit=limit, total_items=len(data))
+
+    return [read_order, read_history]
+
+
+def _list(database: Connection, *, guard: Guard) -> HTTPRouteHandler:
+    @get(
+        "/orders",
+        guards=[guard, only(*_PEOPLE)],
+        security=BEARER,
+        tags=_TAGS,
+        summary="List orders",
+        description="The caller's own orders. Admins may ask for another user's with `user_id`, or for everybody's "
+        "with `scope=all`, and narrow that by the beginning of the id and by the time of creation.",
+        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN),
+    )
+    async def list_orders(
+        request: CallerRequest,
+        *,
+        page: PageNumber = 1,
+        limit: PageSize = 20,
+        status: Annotated[Status | None, QueryParameter(description="Only orders in this state.")] = None,
+        sort_by: Annotated[SortBy, QueryParameter(description="Ties are broken by id.")] = SortBy.CREATED_AT,
+        sort_dir: Annotated[Direction, QueryParameter()] = Direction.DESC,
+        user_id: Annotated[str | None, QueryParameter(description="Admins: whose orders.")] = None,
+        whose: Annotated[
+            str | None, QueryParameter(name="scope", description="Admins: `all` for everybody's orders.")
+        ] = None,
+        id_prefix: Annotated[str | None, QueryParameter(description="Admins: how the id begins.")] = None,
+        created_from: Annotated[str | None, QueryParameter(description="Admins: RFC 3339, inclusive.")] = None,
+        created_to: Annotated[str | None, QueryParameter(description="Admins: RFC 3339, exclusive.")] = None,
+    ) -> Page[OrderSummary]:
+        asked = Asked(
+            user_id=user_id, scope=whose, id_prefix=id_prefix, created_from=created_from, created_to=created_to
+        )
+        total, data = await store.page(
+            database,
+            narrowed(request.user, status, asked),
+            sort_by=sort_by,
+            direction=sort_dir,
+            number=page,
+            limit=limit,
+        )
+        return pages.page(data, number=page, limit=limit, total_items=total)
+
+    return list_orders
+
+
+def _order_id(text: str) -> UUID:
+    """The id in a path (R43)."""
+    found = identifier(text)
+    if found is None:
+        raise invalid(FieldError("id", "must be a UUID"))
+    return found
+
+
+def _must_be_readable(caller: Caller, owner: UUID) -> None:
+    if not orders.may_read(caller, owner):
+        raise forbidden("This order is somebody else's.")
