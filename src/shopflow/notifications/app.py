@@ -1,0 +1,129 @@
+"""The composition root of notification-service: everything concrete is chosen here."""
+
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+
+from shopflow.clients.auth import AuthClient
+from shopflow.clients.guards import authenticated
+from shopflow.clients.orders import OrdersClient
+from shopflow.contracts.topology import (
+    DEAD_LETTER_EXCHANGE,
+    PAUSE_DELAY,
+    SUBSCRIPTIONS,
+    Subscription,
+    consumer_topology,
+)
+from shopflow.kit.consumer import Consumer, Work
+from shopflow.kit.credentials import Credential
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.peer import Peer
+from shopflow.kit.postgres import Database
+from shopflow.kit.rabbitmq import Publisher
+from shopflow.kit.rate_limits import RateLimit, storage
+from shopflow.kit.service import Application, Dependency
+from shopflow.notifications.channels import Channel, Outcome, Outgoing, ses, twilio
+from shopflow.notifications.deliver import Deliver
+from shopflow.notifications.message import Renderer
+from shopflow.notifications.notification import ChannelName
+from shopflow.notifications.react import React
+from shopflow.notifications.routes import routes
+from shopflow.notifications.settings import Settings
+
+NAME = "notification-service"
+MAX_BODY = 16 * 1024
+
+
+class OpenedChannel:
+    """A channel whose client lives as long as the application."""
+
+    def __init__(self, opening: AbstractAsyncContextManager[Channel]) -> None:
+        self._opening = opening
+        self._stack = AsyncExitStack()
+        self._channel: Channel | None = None
+
+    async def open(self) -> None:
+        """Opens the client."""
+        self._channel = await self._stack.enter_async_context(self._opening)
+
+    async def close(self) -> None:
+        """Closes the client."""
+        await self._stack.aclose()
+
+    async def send(self, outgoing: Outgoing) -> Outcome:
+        """Makes one attempt."""
+        if self._channel is None:
+            raise RuntimeError("the channel is used before it was opened")
+        return await self._channel.send(outgoing)
+
+
+def build(settings: Settings) -> Application:
+    """notification-service, ready to be served."""
+    metrics = Metrics()
+    database = Database(settings.database_url)
+    auth_peer = Peer("auth-service", settings.auth_service_url, metrics=metrics)
+    orders_peer = Peer("order-service", settings.order_service_url, metrics=metrics)
+    auth = AuthClient(
+        auth_peer, service_token=Credential(settings.auth_service_token, settings.auth_service_token_file)
+    )
+    orders = OrdersClient(
+        orders_peer, service_token=Credential(settings.order_service_token, settings.order_service_token_file)
+    )
+    channels = _channels(settings)
+    deliver = Deliver(database, channels, metrics=metrics)
+    react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver)
+    topology = consumer_topology(settings.queue_type, settings.retry_delays)
+    publisher = Publisher(settings.rabbitmq_url, name="notifications-copies", topology=topology, metrics=metrics)
+    consumer = Consumer(
+        settings.rabbitmq_url,
+        works=[_work(each, react, settings) for each in SUBSCRIPTIONS],
+        topology=topology,
+        publisher=publisher,
+        metrics=metrics,
+    )
+    counts = storage(settings.rate_limit_storage_url)
+    guard = authenticated(
+        auth,
+        per_user=RateLimit(settings.rate_limit, name="user", storage=counts),
+        per_address=RateLimit(settings.rate_limit, name="refused", storage=counts),
+    )
+    return Application(
+        name=NAME,
+        summary="What customers were told about their orders, by e-mail and SMS.",
+        routes=routes(database, authenticated=guard),
+        resources=[database, auth_peer, orders_peer, *channels.values(), publisher, consumer],
+        dependencies=[
+            Dependency(name="database", answers=database.answers, vital=True),
+            Dependency(name="broker", answers=consumer.answers),
+            Dependency(name="auth-service", answers=auth_peer.answers),
+            Dependency(name="order-service", answers=orders_peer.answers),
+        ],
+        metrics=metrics,
+        max_body=MAX_BODY,
+        cors_origins=settings.cors_origins,
+    )
+
+
+def _channels(settings: Settings) -> dict[ChannelName, OpenedChannel]:
+    email = ses.opened(
+        region=settings.aws_ses_region,
+        from_email=settings.aws_ses_from_email,
+        endpoint_url=settings.aws_endpoint_url_sesv2,
+    )
+    sms = twilio.opened(
+        account_sid=settings.twilio_account_sid,
+        auth_token=settings.twilio_auth_token,
+        from_number=settings.twilio_from_number,
+        base_url=settings.twilio_base_url,
+    )
+    return {ChannelName.EMAIL: OpenedChannel(email), ChannelName.SMS: OpenedChannel(sms)}
+
+
+def _work(subscription: Subscription, react: React, settings: Settings) -> Work:
+    return Work(
+        queue=subscription.queue,
+        wait_queues=[subscription.wait_queue(delay) for delay in settings.retry_delays],
+        pause_queue=subscription.wait_queue(PAUSE_DELAY),
+        parking_exchange=DEAD_LETTER_EXCHANGE,
+        parking_key=subscription.dead_letter_key,
+        handle=partial(react.handle, subscription.event_type),
+    )

@@ -1,0 +1,137 @@
+"""What an event leads to: read it, fetch order and profile, render, record, deliver on every channel (PRD 5.1, 5.2).
+
+Recording comes before sending (R49): whoever handles the event again finds the rows and sends only what is unfinished.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from shopflow.clients.auth import AuthClient
+from shopflow.clients.orders import OrdersClient
+from shopflow.contracts.events import PAYLOADS, Envelope, EventType, Payload
+from shopflow.contracts.identity import Profile
+from shopflow.kit.consumer import Done, Park, Retry, Verdict, Wait
+from shopflow.kit.decoding import Decoder
+from shopflow.kit.postgres import Database
+from shopflow.kit.problems import Kind, Problem
+from shopflow.notifications import store
+from shopflow.notifications.message import Message, Renderer
+from shopflow.notifications.notification import ChannelName, Progress, notification_id
+from shopflow.notifications.store import Fresh, Recorded
+
+_MAJOR: Final = "1."
+
+
+class Deliverer(Protocol):
+    """Whoever delivers one recorded notification."""
+
+    def deliver(self, notification: Recorded, *, last: bool) -> Awaitable[Progress]: ...
+
+
+class React:
+    """Handles the events of orders."""
+
+    def __init__(
+        self, database: Database, *, auth: AuthClient, orders: OrdersClient, renderer: Renderer, deliverer: Deliverer
+    ) -> None:
+        self._database = database
+        self._auth = auth
+        self._orders = orders
+        self._renderer = renderer
+        self._deliverer = deliverer
+        self._envelope = Decoder(Envelope)
+        self._payloads: dict[EventType, Decoder[Any]] = {kind: Decoder(type_) for kind, type_ in PAYLOADS.items()}
+
+    async def handle(self, expected: EventType, body: bytes, last: bool) -> Verdict:
+        """Handles one event.
+
+        Args:
+            expected: the event type that belongs to the queue.
+            body: the event as it came.
+            last: no retry is left.
+
+        Raises:
+            Problem: when a neighbour or the own database cannot answer; the consumer knows what each kind means.
+        """
+        try:
+            envelope, payload = self._read(expected, body)
+        except Problem as problem:
+            return Park(f"unreadable: {problem.code}")
+        event_id = UUID(envelope.event_id)
+        on_record = await store.recorded(self._database, event_id)
+        if on_record is None:
+            refused = await self._record(expected, event_id, payload)
+            if refused is not None:
+                return refused
+            on_record = await store.recorded(self._database, event_id) or []
+        tries = (self._deliverer.deliver(notification, last=last) for notification in on_record)
+        return _verdict(await asyncio.gather(*tries))
+
+    def _read(self, expected: EventType, body: bytes) -> tuple[Envelope, Payload]:
+        envelope = self._envelope.decode(body)
+        if not envelope.version.startswith(_MAJOR):
+            raise Problem(Kind.INVALID, "unknown-version", "Only versions 1.x are understood.")
+        if envelope.event_type != expected:
+            raise Problem(Kind.INVALID, "unexpected-type", "The event's type does not belong on this queue.")
+        payload: Payload = self._payloads[expected].decode(bytes(envelope.payload))
+        return envelope, payload
+
+    async def _record(self, kind: EventType, event_id: UUID, payload: Payload) -> Verdict | None:
+        """Fetches, renders and records; answers a verdict when there is nobody or nothing to notify about."""
+        order_id, user_id = UUID(payload.order_id), UUID(payload.user_id)
+        order, profile = await asyncio.gather(self._orders.order(order_id), self._auth.profile(user_id))
+        if order is None:
+            return Park("order_not_found")
+        if UUID(order.user_id) != user_id:
+            return Park("not_the_orders_owner")
+        fresh: Sequence[Fresh] = ()
+        if profile is not None:
+            fresh = _notifications(event_id, self._renderer.render(payload, order, profile), profile)
+        await store.record(
+            self._database,
+            event_id=event_id,
+            event_type=kind,
+            order_id=order_id,
+            user_id=user_id,
+            outcome="notified" if fresh else "no_recipient",
+            fresh=fresh,
+        )
+        return None
+
+
+def _notifications(event_id: UUID, message: Message, profile: Profile) -> list[Fresh]:
+    """An e-mail always, an SMS where there is a phone number (PRD 5.1)."""
+    email = Fresh(
+        id=notification_id(event_id, ChannelName.EMAIL),
+        channel=ChannelName.EMAIL,
+        type=message.type,
+        recipient=profile.email,
+        subject=message.subject,
+        body=message.html,
+        text=message.text,
+    )
+    if profile.phone is None:
+        return [email]
+    sms = Fresh(
+        id=notification_id(event_id, ChannelName.SMS),
+        channel=ChannelName.SMS,
+        type=message.type,
+        recipient=profile.phone,
+        subject=None,
+        body=message.sms,
+        text=None,
+    )
+    return [email, sms]
+
+
+def _verdict(progress: Sequence[Progress]) -> Verdict:
+    """The message is done when every channel is; a counted retry of one goes before an uncounted wait of another."""
+    if Progress.RETRY in progress:
+        return Retry("provider_failed")
+    if Progress.WAIT in progress:
+        return Wait("channel_not_usable")
+    if Progress.EXHAUSTED in progress:
+        return Park("provider_failed")
+    return Done()

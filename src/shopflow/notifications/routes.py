@@ -1,0 +1,90 @@
+"""The API of notification-service (PRD 4.3): customers read what was sent to them, admins what was sent to anybody."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, QueryParameter
+from litestar.types import Guard
+
+from shopflow.clients.guards import CallerRequest, only
+from shopflow.contracts.fields import identifier
+from shopflow.contracts.identity import Caller, Role
+from shopflow.kit.answers import problems
+from shopflow.kit.openapi import BEARER
+from shopflow.kit.pages import Page, offset, page
+from shopflow.kit.postgres import Database
+from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
+from shopflow.notifications import store
+from shopflow.notifications.bodies import NotificationDetail, NotificationSummary
+from shopflow.notifications.store import Filter
+
+_PROBLEMS = (Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN)
+
+
+def routes(database: Database, *, authenticated: Guard) -> list[HTTPRouteHandler]:
+    """The handlers, on this database, behind this guard."""
+    guards = [authenticated, only(Role.CUSTOMER, Role.ADMIN)]
+
+    @get(
+        "/notifications",
+        tags=["Notifications"],
+        summary="List notifications, newest first",
+        description="Your own. Admins may choose a user with `user_id`, or everybody's with `scope=all`.",
+        guards=guards,
+        security=BEARER,
+        responses=problems(*_PROBLEMS),
+    )
+    async def list_notifications(
+        request: CallerRequest,
+        *,
+        page_number: Annotated[int, QueryParameter(name="page", ge=1, description="Page number")] = 1,
+        limit: Annotated[int, QueryParameter(ge=1, le=100, description="Items per page")] = 20,
+        channel: Annotated[Literal["email", "sms"] | None, QueryParameter(description="Only this channel")] = None,
+        order_id: Annotated[str | None, QueryParameter(description="Only about this order")] = None,
+        user_id: Annotated[str | None, QueryParameter(description="Admins: only to this user")] = None,
+        scope: Annotated[Literal["own", "all"], QueryParameter(description="Admins: `all` for every user")] = "own",
+        status: Annotated[
+            Literal["queued", "sent", "failed"] | None, QueryParameter(description="Admins: only in this state")
+        ] = None,
+        type_: Annotated[str | None, QueryParameter(name="type", description="Admins: only of this type")] = None,
+    ) -> Page[NotificationSummary]:
+        _admins_only(request.user, user_id=user_id, scope=None if scope == "own" else scope, status=status, type=type_)
+        wanted = None if scope == "all" else _id("user_id", user_id) or request.user.user_id
+        chosen = Filter(wanted, _id("order_id", order_id), channel, status, type_)
+        found, total = await store.page(database, chosen, limit=limit, offset=offset(page_number, limit))
+        return page(found, number=page_number, limit=limit, total_items=total)
+
+    @get(
+        "/notifications/{notification_id:str}",
+        tags=["Notifications"],
+        summary="Read one notification",
+        guards=guards,
+        security=BEARER,
+        responses=problems(*_PROBLEMS, Kind.NOT_FOUND),
+    )
+    async def read_notification(request: CallerRequest, notification_id: FromPath[str]) -> NotificationDetail:
+        wanted = _id("id", notification_id)
+        found = await store.detail(database, wanted) if wanted else None
+        if found is None or not (request.user.is_admin or found.user_id == request.user.id):
+            raise not_found("notification")  # another's is answered as if it were not there (R61)
+        return found
+
+    return [list_notifications, read_notification]
+
+
+def _id(field: str, text: str | None) -> UUID | None:
+    if text is None:
+        return None
+    found = identifier(text)
+    if found is None:
+        raise invalid(FieldError(field, "must be a UUID"))
+    return found
+
+
+def _admins_only(caller: Caller, **parameters: str | None) -> None:
+    """Parameters that reach beyond one's own notifications are an admin's."""
+    given = [name for name, value in parameters.items() if value is not None]
+    if given and not caller.is_admin:
+        raise forbidden(f"Only an admin may use {', '.join(given)}.")
