@@ -368,6 +368,21 @@ async def test_the_overview_is_sent_only_when_something_changed(http: ClientSess
         assert answer.status == 200
 
 
+async def test_the_overview_filters_by_channel_and_part_of_the_recipient(ses: Any, http: ClientSession) -> None:
+    await ses.send_email(**mail())
+    await text_to(http)
+
+    for query, recipients in (
+        ("channel=sms", ["+15551234567"]),
+        ("search=JANE", ["jane@example.com"]),
+        ("search=x@", []),
+    ):
+        async with http.get(f"/overview?{query}") as answer:
+            overview = await answer.json()
+        assert [message["to"] for message in overview["messages"]] == recipients
+        assert overview["counts"] == {"email": 1, "sms": 1}
+
+
 async def test_health_and_readiness_say_ok(http: ClientSession) -> None:
     for path in ("/health", "/ready"):
         async with http.get(path) as answer:
