@@ -131,11 +131,14 @@ def _broken(value: Any, type_: Any, path: str, *, strict: bool = True) -> Iterat
         and isinstance(inner, inspect.ListType)
         and isinstance(inner.item_type, inspect.StructType)
     ):
+        if inner.max_length is not None and len(value) > inner.max_length:
+            yield FieldError(path, f"must have at most {inner.max_length} entries")
+            return  # looking into each of them would cost the more, the more there are
+        if inner.min_length is not None and len(value) < inner.min_length:
+            yield FieldError(path, f"must have at least {inner.min_length} entries")
         for index, item in enumerate(value):
             yield from _broken(item, inner.item_type.cls, f"{path}[{index}]", strict=strict)
-        value = []
-        if inner.min_length is None:
-            return
+        return
     yield from _refused(value, type_, path, strict=strict)
 
 
