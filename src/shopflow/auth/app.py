@@ -1,0 +1,40 @@
+"""Puts auth-service together: everything concrete is chosen here, the same for production, `up` and tests."""
+
+from shopflow.auth.hashing import Hashing
+from shopflow.auth.routes import routes
+from shopflow.auth.settings import SAFE_SECRET, Settings
+from shopflow.auth.tokens import Tokens
+from shopflow.kit import logs
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.postgres import Database
+from shopflow.kit.rate_limits import RateLimit, storage
+from shopflow.kit.service import Application, Dependency
+
+NAME = "auth-service"
+_MAX_BODY = 16 * 1024  # bytes (R34)
+
+
+def build(settings: Settings) -> Application:
+    """auth-service as these settings want it; nothing is opened yet."""
+    if not settings.has_safe_secret:
+        logs.logger("auth").warning("jwt_secret_too_short", at_least_bytes=SAFE_SECRET)
+    metrics = Metrics()
+    database = Database(settings.database_url)
+    hashing = Hashing(settings.bcrypt_cost, metrics)
+    counts = storage(settings.rate_limit_storage_url)
+    return Application(
+        name=NAME,
+        summary="Accounts, sign-in, and who shows a token.",
+        routes=routes(
+            database=database,
+            hashing=hashing,
+            tokens=Tokens(settings.jwt_secret),
+            per_address=RateLimit(settings.rate_limit, name="auth-address", storage=counts),
+            per_user=RateLimit(settings.rate_limit, name="auth-user", storage=counts),
+        ),
+        resources=[database, hashing],
+        dependencies=[Dependency(name="postgres", answers=database.answers, vital=True)],
+        metrics=metrics,
+        max_body=_MAX_BODY,
+        cors_origins=settings.cors_origins,
+    )

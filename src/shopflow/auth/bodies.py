@@ -1,0 +1,162 @@
+"""What auth-service reads and answers over HTTP (PRD 4.1), and the rules of its fields."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from shopflow.auth.family import Link
+from shopflow.auth.passwords import broken_rules
+from shopflow.auth.tokens import ACCESS_SECONDS, RefreshClaims, Tokens
+from shopflow.auth.user import Changes, NewUser, User, normalised_email
+from shopflow.contracts.fields import Phone, Timestamp, timestamp
+from shopflow.contracts.identity import Profile, Role
+from shopflow.kit.problems import FieldError, invalid
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+Filled = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Register(msgspec.Struct, frozen=True):
+    """The body of `POST /auth/register`. Unknown members, `role` among them, are ignored (R18)."""
+
+    email: str
+    password: str
+    first_name: Name
+    last_name: Name
+    phone: Phone | None = None
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """The answer of `POST /auth/register`."""
+
+    id: str
+    email: str
+    first_name: str
+    last_name: str
+    phone: str | None
+    role: Role
+    created_at: Timestamp
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """The body of `POST /auth/login`. Only what is missing is refused here; what is wrong is a 401 (R12)."""
+
+    email: Filled
+    password: Filled
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    """The body of `POST /auth/refresh`."""
+
+    refresh_token: str
+
+
+class TokenPair(msgspec.Struct, frozen=True):
+    """The answer of `POST /auth/login` and `POST /auth/refresh`; `expires_in` is seconds of the access token."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the kind, not a token
+    expires_in: int = ACCESS_SECONDS
+
+
+class EditProfile(msgspec.Struct, frozen=True):
+    """The body of `PATCH /auth/users/{id}`: any of these. `role` and `is_active` are for admins."""
+
+    first_name: Name | UnsetType = UNSET
+    last_name: Name | UnsetType = UNSET
+    phone: Phone | UnsetType | None = UNSET
+    role: Literal["customer", "admin"] | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+def new_user(body: Register) -> NewUser:
+    """Who wants to register.
+
+    Raises:
+        Problem: of kind invalid, with every rule that msgspec cannot say.
+    """
+    email = normalised_email(body.email)
+    errors = _blank(first_name=body.first_name, last_name=body.last_name)
+    errors += [FieldError("password", rule) for rule in broken_rules(body.password)]
+    if email is None:
+        raise invalid(FieldError("email", "must be an e-mail address"), *errors)
+    if errors:
+        raise invalid(*errors)
+    return NewUser(
+        email=email,
+        password=body.password,
+        first_name=body.first_name,
+        last_name=body.last_name,
+        phone=body.phone,
+    )
+
+
+def changes(body: EditProfile) -> Changes:
+    """What an edit asks for.
+
+    Raises:
+        Problem: of kind invalid, when a name is blank (R39).
+    """
+    if errors := _blank(first_name=body.first_name, last_name=body.last_name):
+        raise invalid(*errors)
+    return Changes(
+        first_name=body.first_name,
+        last_name=body.last_name,
+        phone=body.phone,
+        role=UNSET if body.role is UNSET else Role(body.role),
+        is_active=body.is_active,
+    )
+
+
+def registered(user: User) -> Registered:
+    """A new user as the contract shows one: from an explicit list, never from the row (A16)."""
+    return Registered(
+        id=str(user.id),
+        email=user.email,
+        first_name=user.first_name,
+        last_name=user.last_name,
+        phone=user.phone,
+        role=user.role,
+        created_at=timestamp(user.created_at),
+    )
+
+
+def profile(user: User) -> Profile:
+    """A user as the contract shows one."""
+    return Profile(
+        id=str(user.id),
+        email=user.email,
+        first_name=user.first_name,
+        last_name=user.last_name,
+        phone=user.phone,
+        role=user.role,
+        is_active=user.is_active,
+        created_at=timestamp(user.created_at),
+        updated_at=timestamp(user.updated_at),
+    )
+
+
+def token_pair(tokens: Tokens, user: User, family_id: UUID, link: Link, *, issued: int) -> TokenPair:
+    """An access token from `issued` on, in seconds since 1970, and the refresh token that a row stands for."""
+    claims = RefreshClaims(
+        sub=user.id,
+        family=family_id,
+        sequence=link.sequence,
+        jti=link.jti,
+        iat=int(link.issued_at.timestamp()),
+        exp=int(link.expires_at.timestamp()),
+    )
+    return TokenPair(
+        access_token=tokens.access(user.id, user.email, user.role, issued=issued), refresh_token=tokens.refresh(claims)
+    )
+
+
+def _blank(**names: str | UnsetType) -> list[FieldError]:
+    return [
+        FieldError(field, "must not be blank")
+        for field, value in names.items()
+        if value is not UNSET and not value.strip()
+    ]

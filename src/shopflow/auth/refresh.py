@@ -1,0 +1,69 @@
+"""Exchanges a refresh token for a new pair (PRD 4.1): rotation, its two tolerances, and the end of a stolen session."""
+
+from typing import assert_never
+from uuid import UUID, uuid4
+
+from shopflow.auth import family, store
+from shopflow.auth.bodies import TokenPair, token_pair
+from shopflow.auth.family import Ending, Refuse, Repeat, Reuse, Rotate
+from shopflow.auth.tokens import RefreshClaims, Tokens, invalid_token, issue_time
+from shopflow.auth.user import User
+from shopflow.kit import logs
+from shopflow.kit.postgres import Connection, Database
+
+
+async def refresh(database: Database, tokens: Tokens, text: str, *, address: str) -> TokenPair:
+    """A new access token, and the refresh token that follows the one shown (A1-A4).
+
+    Args:
+        database: auth-service's own.
+        tokens: signs and reads them.
+        text: the refresh token.
+        address: where it came from; its pseudonym is logged when a session is ended for reuse.
+
+    Raises:
+        Problem: of kind unauthenticated, `token-invalid`, whatever the reason. A reuse is committed before.
+    """
+    claims = tokens.read_refresh(text)
+    async with database.transaction() as connection:
+        pair = await _refreshed(connection, tokens, claims, address=address)
+    if pair is None:
+        raise invalid_token()
+    return pair
+
+
+async def _refreshed(
+    connection: Connection, tokens: Tokens, claims: RefreshClaims, *, address: str
+) -> TokenPair | None:
+    user = await store.holder_of_family(connection, claims.family)
+    bounds = await store.locked_family(connection, claims.family)
+    if user is None or bounds is None or not user.is_active or bounds.ended_at is not None:
+        return None
+    links = await store.links(connection, claims.family, claims.sequence)
+    shown = next((each for each in links if each.sequence == claims.sequence and each.jti == claims.jti), None)
+    now, ended_until = await store.now_and_ended_until(connection, user.id)
+    if shown is None or bounds.ends_at <= now:
+        return None
+    child = next((each for each in links if each.sequence == claims.sequence + 1), None)
+    match family.judge(shown, child=child, newest=links[-1], now=now):
+        case Rotate():
+            follower = family.link(shown.sequence + 1, jti=uuid4(), now=now, ends_at=bounds.ends_at)
+            await store.retire_link(connection, claims.family, shown, at=now)
+            await store.add_link(connection, claims.family, follower)
+        case Repeat(follower):
+            pass
+        case Refuse():
+            return None
+        case Reuse():
+            await _end_stolen(connection, tokens, user, claims.family, address=address)
+            return None
+        case never:
+            assert_never(never)
+    return token_pair(tokens, user, claims.family, follower, issued=issue_time(now, ended_until))
+
+
+async def _end_stolen(connection: Connection, tokens: Tokens, user: User, family_id: UUID, *, address: str) -> None:
+    await store.end_family(connection, family_id, user.id, Ending.REUSE)
+    logs.logger("security").warning(
+        "refresh_token_reused", family_id=family_id, user_id=user.id, address=tokens.pseudonym(address)
+    )

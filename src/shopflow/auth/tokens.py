@@ -1,0 +1,229 @@
+"""The three kinds of token (PRD 4.1, 8): access, refresh and service; signing them, reading them, judging their times.
+
+A kind is never accepted as another: refresh tokens have a key, a `typ` and claims of their own (A5). Nothing in here
+asks a clock or a database. Token texts are never stored: a refresh token is signed again from its row (A1).
+"""
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from hmac import digest
+from typing import Annotated, Any, Final, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from joserfc import jws
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import OctKey
+
+from shopflow.contracts.fields import identifier
+from shopflow.contracts.identity import Role
+from shopflow.kit.problems import Problem, unauthenticated
+
+T = TypeVar("T")
+
+ACCESS_SECONDS: Final = 3600
+"""How long an access token lives (PRD 4.1)."""
+
+SERVICE_SECONDS: Final = 24 * 3600
+"""How long a service token lives (PRD 8.2)."""
+
+SERVICES: Final = frozenset({"order-service", "notification-service"})
+"""The names that a service token may carry (A10)."""
+
+CLOCK_SKEW: Final = 30
+"""Seconds that `iat` may lie in the future; `exp` has no tolerance (A13)."""
+
+LONGEST: Final = 4096
+"""Characters of a token; a longer one is refused unread (A6)."""
+
+_REMEMBERED: Final = 8192
+_ACCESS_HEADER: Final = {"alg": "HS256", "typ": "JWT"}
+_REFRESH_HEADER: Final = {"alg": "HS256", "typ": "refresh+jwt"}
+_ONLY: Final = ["HS256"]
+_REFRESH_KEY: Final = b"shopflow refresh token v1"
+_PSEUDONYM_KEY: Final = b"shopflow pseudonym v1"
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What an access token says (PRD 4.1: exactly these five), or a service token (PRD 8.2: no e-mail)."""
+
+    sub: str
+    email: str | None = None
+    role: Role
+    iat: Seconds
+    exp: Seconds
+
+
+class RefreshClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a refresh token says: which row of which family it is (A1)."""
+
+    kind: Literal["refresh"] = "refresh"
+    sub: UUID
+    family: UUID
+    sequence: Seconds
+    jti: UUID
+    iat: Seconds
+    exp: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class UserToken:
+    """A well-signed access token. Whether it holds depends on its account and on the clock (A9, `judge`)."""
+
+    user_id: UUID
+    issued: int
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceToken:
+    """A well-signed service token of a service that may have one."""
+
+    name: str
+    issued: int
+    expires: int
+
+
+class Tokens:
+    """Signs and reads the tokens of one secret.
+
+    Args:
+        secret: PRD's `JWT_SECRET`; anybody who holds it can read and make access tokens (R3).
+        remembered: how many verified access tokens are remembered, so that the next look costs no signature.
+    """
+
+    def __init__(self, secret: str, *, remembered: int = _REMEMBERED) -> None:
+        self._key = _key(secret.encode())
+        self._refresh_key = _key(_derived(secret, _REFRESH_KEY))
+        self._pseudonym_key = _derived(secret, _PSEUDONYM_KEY)
+        self.read: Callable[[str], UserToken | ServiceToken] = lru_cache(remembered)(self._read)
+
+    def access(self, user_id: UUID, email: str, role: Role, *, issued: int) -> str:
+        """An access token; `issued` is in seconds since 1970, as `issue_time` says."""
+        claims = Claims(sub=str(user_id), email=email, role=role, iat=issued, exp=issued + ACCESS_SECONDS)
+        return _signed(_ACCESS_HEADER, claims, self._key)
+
+    def service(self, name: str, *, issued: int) -> str:
+        """A service token for one of SERVICES, from `issued` on (PRD 8.2).
+
+        Raises:
+            ValueError: no service of this name may have one.
+        """
+        if name not in SERVICES:
+            raise ValueError(f"no service token for this name; there are {', '.join(sorted(SERVICES))}")
+        claims = Claims(sub=name, role=Role.SERVICE, iat=issued, exp=issued + SERVICE_SECONDS)
+        return _signed(_ACCESS_HEADER, claims, self._key)
+
+    def refresh(self, claims: RefreshClaims) -> str:
+        """A refresh token; the same claims always give the same text (A1)."""
+        return _signed(_REFRESH_HEADER, claims, self._refresh_key)
+
+    def _read(self, text: str) -> UserToken | ServiceToken:
+        """What an access or service token says, its signature verified and its times not judged yet; see `read`.
+
+        Raises:
+            Problem: of kind unauthenticated, `token-invalid`.
+        """
+        claims = _verified(text, self._key, "JWT", Claims)
+        if claims.role is Role.SERVICE:
+            if claims.sub not in SERVICES or claims.email is not None:
+                raise invalid_token()
+            return ServiceToken(claims.sub, claims.iat, claims.exp)
+        user_id = identifier(claims.sub)
+        if user_id is None or claims.email is None:
+            raise invalid_token()
+        return UserToken(user_id, claims.iat, claims.exp)
+
+    def read_refresh(self, text: str) -> RefreshClaims:
+        """What a refresh token says, its signature verified; its row decides the rest.
+
+        Raises:
+            Problem: of kind unauthenticated, `token-invalid`.
+        """
+        return _verified(text, self._refresh_key, "refresh+jwt", RefreshClaims)
+
+    def pseudonym(self, text: str) -> str:
+        """A stand-in for an address in the log: equal for equal texts, of no use without the secret (A4)."""
+        return digest(self._pseudonym_key, text.encode(), "sha256").hex()[:16]
+
+
+def service_token(secret: str, name: str, now: datetime) -> str:
+    """A service token, as the command line mints it; ValueError for an unknown name."""
+    return Tokens(secret).service(name, issued=int(now.timestamp()))
+
+
+def issue_time(now: datetime, ended_until: int | None) -> int:
+    """From when a new access token counts: never within the second in which all former ones were ended (R76)."""
+    seconds = int(now.timestamp())
+    return seconds if ended_until is None else max(seconds, ended_until + 1)
+
+
+def judge(token: UserToken | ServiceToken, *, now: float, ended_until: int | None = None) -> None:
+    """Lets a token pass whose times hold.
+
+    Args:
+        token: the token.
+        now: seconds since 1970.
+        ended_until: tokens issued in this second or before were ended early (R76).
+
+    Raises:
+        Problem: of kind unauthenticated, `token-expired` or `token-invalid`.
+    """
+    if token.expires <= now:
+        raise unauthenticated("token-expired", "The token has expired.")
+    if token.issued > now + CLOCK_SKEW or (ended_until is not None and token.issued <= ended_until):
+        raise invalid_token()
+
+
+def invalid_token() -> Problem:
+    """The one answer for every token that does not hold, whatever the reason."""
+    return unauthenticated("token-invalid", "The token is not valid.")
+
+
+def _key(secret: bytes) -> OctKey:
+    with warnings.catch_warnings():  # a short secret is our own, louder warning at start (R21)
+        warnings.simplefilter("ignore", SecurityWarning)
+        return OctKey.import_key(secret)
+
+
+def _derived(secret: str, label: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=label).derive(secret.encode())
+
+
+def _signed(header: dict[str, str], claims: msgspec.Struct, key: OctKey) -> str:
+    return jws.serialize_compact(header, msgspec.json.encode(claims), key, algorithms=_ONLY)
+
+
+def _verified(text: str, key: OctKey, typ: str, claims: type[T]) -> T:
+    if len(text) > LONGEST:
+        raise invalid_token()
+    try:
+        token = jws.deserialize_compact(text, key, algorithms=_ONLY)
+        header = token.headers()
+        if not header.keys() <= {"alg", "typ", "kid"} or header.get("typ", "JWT") != typ:
+            raise invalid_token()
+        return msgspec.convert(json.loads(token.payload, object_pairs_hook=_once), claims)
+    except (
+        JoseError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # joserfc meets headers that are no object
+        raise invalid_token() from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose members are all different: readers that disagree on which of two counts are an attack."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member twice")
+    return members
