@@ -92,7 +92,7 @@ def logs(
     Parameters
     ----------
     name
-        auth, orders, notifications, mailbox, postgres, rabbitmq, migrate; without it all of them.
+        auth, orders, notifications, mailbox, postgres, rabbitmq and others; without it all of them.
     lines
         How many lines of each.
     follow

@@ -187,7 +187,7 @@ class Platform:
         address = (await databases)[service]
         environment = environments.for_command(self._given, DATABASE_URL=address)
         with self._timed(f"the tables of {service}", "bringing up to date", "up to date"):
-            await run_once(("migrate", service), environment=environment, log=self._log("migrate"))
+            await run_once(("migrate", service), environment=environment, log=self._log(f"migrate-{service}"))
 
     async def _ensure_admin(self, kept: secrets.Secrets, address: str) -> None:
         secret = environments.jwt_secret(self._given, kept)

@@ -19,7 +19,7 @@ from shopflow.local.accounts import own, private_file, private_folder, server_ac
 from shopflow.local.failures import LocalFailure
 from shopflow.local.ports import free_port
 from shopflow.local.postgres_binaries import major_of, usable_binaries, wheel_binaries
-from shopflow.local.processes import Child, command_of, identify, kill_session, tail
+from shopflow.local.processes import Child, Output, command_of, identify, kill_session
 
 SUPERUSER = "postgres"
 START_SECONDS = 30.0  # crash recovery included
@@ -76,6 +76,7 @@ class PostgreSQL:
         self._account = server_account()
         self._child: Child | None = None
         self._settled = False
+        self._output = Output(self.log, 0)
         self._socket_folder: Path | None = None
 
     @property
@@ -103,6 +104,7 @@ class PostgreSQL:
         """Bring the server up and return once it answers. Raises LocalFailure; nothing is left running then."""
         self._binaries = await usable_binaries(self._wanted_binaries or wheel_binaries(), self._account)
         private_folder(self._account, self.folder)
+        self._output = Output.beginning_now(self.log)
         await self._make_data()
         await self._clear_leftovers()
         for attempt in range(1, PORT_ATTEMPTS + 1):
@@ -111,8 +113,8 @@ class PostgreSQL:
             if await self._launch():
                 self._settled = True
                 return
-            if "could not bind" not in tail(self.log) or attempt == PORT_ATTEMPTS:
-                raise LocalFailure(f"PostgreSQL did not start, see {self.log}", detail=tail(self.log))
+            if "could not bind" not in self._output.tail() or attempt == PORT_ATTEMPTS:
+                raise LocalFailure(f"PostgreSQL did not start, see {self.log}", detail=self._output.tail())
 
     async def wait(self) -> int:
         """Wait until the process ends by itself; returns its exit status."""
@@ -175,7 +177,9 @@ class PostgreSQL:
             account=self._account,
         )
         if await initdb.wait() != 0:
-            raise LocalFailure(f"PostgreSQL's data folder could not be made, see {self.log}", detail=tail(self.log))
+            raise LocalFailure(
+                f"PostgreSQL's data folder could not be made, see {self.log}", detail=self._output.tail()
+            )
 
     def _check_major(self, data: Path) -> None:
         ours, theirs = major_of(self._binaries), int((data / "PG_VERSION").read_text(encoding="ascii"))
@@ -220,7 +224,7 @@ class PostgreSQL:
         except TimeoutError as error:
             await self.stop()
             raise LocalFailure(
-                f"PostgreSQL is not ready after {START_SECONDS:.0f} s, see {self.log}", detail=tail(self.log)
+                f"PostgreSQL is not ready after {START_SECONDS:.0f} s, see {self.log}", detail=self._output.tail()
             ) from error
         except BaseException:
             await self.stop()

@@ -16,6 +16,7 @@ from shopflow.local.accounts import Account
 
 START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing bracket (field 22 of proc(5))
 STATE_FIELD = 0
+TAIL_BYTES = 64 * 1024
 PROC = Path("/proc/self")
 
 
@@ -55,11 +56,31 @@ def is_alive(process: Identity) -> bool:
     return identify(process.pid) == process
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one run of a program has written to its log, from `start` (bytes) on."""
+
+    log: Path
+    start: int
+
+    @classmethod
+    def beginning_now(cls, log: Path) -> "Output":
+        """The part of the log that is still to be written."""
+        return cls(log, log.stat().st_size if log.exists() else 0)
+
+    def tail(self) -> str:
+        """Its last lines."""
+        return tail(self.log, start=self.start)
+
+
 class Child:
     """A running program in a session of its own, writing to a log file, tied to the life of this process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, identity: Identity, stop_signal: signal.Signals) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, identity: Identity, stop_signal: signal.Signals, output: Output
+    ) -> None:
         self._process = process
+        self.output = output
         self.stop_signal = stop_signal
         self.identity = identity
 
@@ -81,7 +102,8 @@ class Child:
         """
         shim = (sys.executable, "-I", "-S", leash.__file__, str(int(stop_signal)), str(os.getpid()))
         owner = f"{account.uid}:{account.gid}" if account else "-"
-        with log.open("ab") as output:
+        output = Output.beginning_now(log)
+        with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
                 *shim,
                 owner,
@@ -89,12 +111,12 @@ class Child:
                 env=dict(environment),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         identity = identify(process.pid) or Identity(process.pid, "gone")
-        return cls(process, identity, stop_signal)
+        return cls(process, identity, stop_signal, output)
 
     @property
     def exit_status(self) -> int | None:
@@ -126,11 +148,12 @@ def kill_session(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def tail(log: Path, *, lines: int = 20) -> str:
-    """The last lines of a log, as text."""
+def tail(log: Path, *, lines: int = 20, start: int = 0) -> str:
+    """The last lines of a log from the byte `start` on, as text; empty when there is no log."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 64 * 1024))
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(start if start <= end else 0, end - TAIL_BYTES))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shopflow.local.failures import LocalFailure
 from shopflow.local.ports import is_free
-from shopflow.local.processes import Child, tail
+from shopflow.local.processes import Child, Output
 
 START_SECONDS = 40.0
 STOP_SECONDS = 12.0  # a service promises ten
@@ -48,16 +48,16 @@ class Service:
         """Start it and return once it is ready. Raises LocalFailure; nothing is left running then."""
         if not is_free(self.port):
             raise LocalFailure(port_taken(self.port))
-        self._child = await Child.spawn(
-            self._program, environment=self._environment, log=self.log, folder=self.log.parent
-        )
+        folder = self.log.parent
+        child = await Child.spawn(self._program, environment=self._environment, log=self.log, folder=folder)
+        self._child = child
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._until_ready(self._child)
+                await self._until_ready(child)
         except TimeoutError as error:
             await self.stop()
             line = f"{self.name} is not ready after {START_SECONDS:.0f} s, see {self.log}"
-            raise LocalFailure(line, detail=tail(self.log)) from error
+            raise LocalFailure(line, detail=child.output.tail()) from error
         except BaseException:
             await self.stop()
             raise
@@ -76,7 +76,7 @@ class Service:
         while await http_status(self.port, "/ready") != 200:
             if child.exit_status is not None:
                 line = f"{self.name} ended with status {child.exit_status} while starting, see {self.log}"
-                raise LocalFailure(line, detail=tail(self.log))
+                raise LocalFailure(line, detail=child.output.tail())
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -94,6 +94,7 @@ async def run_once(
     program: Sequence[str] = SHOPFLOW,
 ) -> str:
     """Run one command to its end; returns what it printed. Its complaints go to `log`. Raises LocalFailure."""
+    output = Output.beginning_now(log)
     with log.open("ab") as complaints:
         process = await asyncio.create_subprocess_exec(
             *program,
@@ -111,13 +112,13 @@ async def run_once(
             printed, _ = await process.communicate(standard_input.encode())
     except TimeoutError as error:
         line = f"{name} did not end within {COMMAND_SECONDS:.0f} s, see {log}"
-        raise LocalFailure(line, detail=tail(log)) from error
+        raise LocalFailure(line, detail=output.tail()) from error
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        raise LocalFailure(f"{name} failed with status {process.returncode}, see {log}", detail=tail(log))
+        raise LocalFailure(f"{name} failed with status {process.returncode}, see {log}", detail=output.tail())
     return printed.decode(errors="replace")
 
 

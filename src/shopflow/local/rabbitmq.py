@@ -17,7 +17,7 @@ from urllib.parse import quote
 from shopflow.local.accounts import own, private_file, private_folder, server_account
 from shopflow.local.failures import LocalFailure
 from shopflow.local.ports import free_port
-from shopflow.local.processes import Child, tail
+from shopflow.local.processes import Child, Output
 from shopflow.local.rabbitmq_installation import Installation, find_installation
 
 USER = "shopflow"
@@ -70,6 +70,7 @@ class RabbitMQ:
         self._account = server_account()
         self._child: Child | None = None
         self._settled = False
+        self._output = Output(self.log, 0)
 
     @property
     def child(self) -> Child | None:
@@ -87,14 +88,15 @@ class RabbitMQ:
         if self._installation is None:
             self._installation = await find_installation(self._account, say=self._say)
         private_folder(self._account, self.folder)
+        self._output = Output.beginning_now(self.log)
         for attempt in range(1, PORT_ATTEMPTS + 1):
             if not self._settled:  # afterwards others know the port, and only that one will do
                 self.port = free_port(remembered=self.port or None)
             if await self._launch(self._installation):
                 self._settled = True
                 return
-            if "eaddrinuse" not in tail(self.log, lines=100) or attempt == PORT_ATTEMPTS:
-                raise LocalFailure(f"RabbitMQ did not start, see {self.log}", detail=tail(self.log))
+            if "eaddrinuse" not in self._output.tail() or attempt == PORT_ATTEMPTS:
+                raise LocalFailure(f"RabbitMQ did not start, see {self.log}", detail=self._output.tail())
 
     async def wait(self) -> int:
         """Wait until the process ends by itself; returns its exit status."""
@@ -124,7 +126,7 @@ class RabbitMQ:
         except TimeoutError as error:
             await self.stop()
             line = f"RabbitMQ is not ready after {START_SECONDS:.0f} s, see {self.log}"
-            raise LocalFailure(line, detail=tail(self.log)) from error
+            raise LocalFailure(line, detail=self._output.tail()) from error
         except BaseException:
             await self.stop()
             raise
