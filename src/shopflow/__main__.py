@@ -1,0 +1,5 @@
+"""`python -m shopflow` is the command `shopflow`."""
+
+from shopflow.cli import main
+
+main()
