@@ -17,11 +17,12 @@ MAX_AMOUNT: Final = Decimal("99999999.99")
 """The largest amount that DECIMAL(10, 2) holds (PRD 9.2)."""
 
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_END: Final = r"$(?!\n)"  # Python's $ alone also matches before a last newline
 
-Identifier = Annotated[str, msgspec.Meta(pattern=f"^{_ID.pattern}$", extra_json_schema={"format": "uuid"})]
+Identifier = Annotated[str, msgspec.Meta(pattern=f"^{_ID.pattern}{_END}", extra_json_schema={"format": "uuid"})]
 """A UUID as 8-4-4-4-12 hexadecimal digits, any case; version and variant bits are not looked at (R24)."""
 
-Phone = Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{1,14}$", max_length=16)]
+Phone = Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{1,14}" + _END, max_length=16)]
 """E.164: a plus sign, then at most 15 digits of which the first is not zero."""
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
