@@ -44,14 +44,16 @@ def routes(database: Database, *, authenticated: Guard) -> list[HTTPRouteHandler
         channel: Annotated[Literal["email", "sms"] | None, QueryParameter(description="Only this channel")] = None,
         order_id: Annotated[str | None, QueryParameter(description="Only about this order")] = None,
         user_id: Annotated[str | None, QueryParameter(description="Admins: only to this user")] = None,
-        scope: Annotated[Literal["own", "all"], QueryParameter(description="Admins: `all` for every user")] = "own",
+        whose: Annotated[
+            Literal["own", "all"], QueryParameter(name="scope", description="Admins: `all` for every user")
+        ] = "own",
         status: Annotated[
             Literal["queued", "sent", "failed"] | None, QueryParameter(description="Admins: only in this state")
         ] = None,
         type_: Annotated[str | None, QueryParameter(name="type", description="Admins: only of this type")] = None,
     ) -> Page[NotificationSummary]:
-        _admins_only(request.user, user_id=user_id, scope=None if scope == "own" else scope, status=status, type=type_)
-        wanted = None if scope == "all" else _id("user_id", user_id) or request.user.user_id
+        _admins_only(request.user, user_id=user_id, scope=None if whose == "own" else whose, status=status, type=type_)
+        wanted = None if whose == "all" else _id("user_id", user_id) or request.user.user_id
         chosen = Filter(wanted, _id("order_id", order_id), channel, status, type_)
         found, total = await store.page(database, chosen, limit=limit, offset=offset(page_number, limit))
         return page(found, number=page_number, limit=limit, total_items=total)
