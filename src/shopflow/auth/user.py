@@ -74,7 +74,7 @@ def normalised_email(text: str) -> str | None:
     if len(text) > _LONGEST_EMAIL:
         return None
     try:
-        checked = email_validator.validate_email(text, check_deliverability=False, allow_smtputf8=False)
+        checked = email_validator.validate_email(text, strict=True, allow_smtputf8=False, check_deliverability=False)
     except email_validator.EmailNotValidError:
         return None
     address = (checked.ascii_email or "").lower()
