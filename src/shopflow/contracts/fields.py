@@ -38,8 +38,7 @@ def identifier(text: str) -> UUID | None:
 
 def timestamp(instant: datetime) -> str:
     """An instant as the contract writes it: UTC, truncated to milliseconds (R47)."""
-    utc = instant.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def timestamp_or_none(instant: datetime | None) -> str | None:
