@@ -1,4 +1,4 @@
-"""`shopflow user …`: accounts, where no admin can sign in. Every change says `cli:<who ran it>` in the row it leaves."""
+"""`shopflow user …`: accounts, where no admin can sign in. Each change says `cli:<who ran it>` in the row it leaves."""
 
 import asyncio
 import getpass

@@ -1,0 +1,47 @@
+# What a person types. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help up demo down status check test test-pg16 bench-quick setup lock
+
+PYTHON ?= python3
+export PYTHON
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## bring the whole platform up on this machine; Ctrl-C stops it
+	@scripts/setup run
+	@exec .venv/bin/shopflow up
+
+demo: ## play an order's story against the running platform
+	@scripts/setup run
+	@exec .venv/bin/shopflow demo
+
+status: ## show what runs
+	@scripts/setup run
+	@exec .venv/bin/shopflow status
+
+down: ## stop the running platform
+	@scripts/setup run
+	@exec .venv/bin/shopflow down
+
+check: ## lint, types, import contracts
+	@scripts/setup dev
+	@scripts/check
+
+test: ## every test, on servers of its own
+	@scripts/setup dev
+	@scripts/test
+
+test-pg16: ## the suite on PostgreSQL 16
+	@scripts/setup dev
+	@scripts/test-pg16
+
+bench-quick: ## the first figures, in three minutes
+	@scripts/setup dev
+	@scripts/bench-quick
+
+setup: ## make .venv with everything for development
+	@scripts/setup dev
+
+lock: ## pin what requirements/*.in ask for
+	@scripts/lock
