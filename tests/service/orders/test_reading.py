@@ -1,0 +1,202 @@
+"""GET /orders and GET /orders/:id: who sees what, in which order, in pages of which bounds."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from tests.service.orders.shop import Shop, placement
+
+from shopflow.contracts.orders import Order
+
+
+async def listed(shop: Shop, query: str = "", token: str | None = None) -> Any:
+    return await shop.ask("GET", f"/orders{query}", token or shop.customer, expect=200)
+
+
+def ids(page: Any) -> list[str]:
+    return [each["id"] for each in page["data"]]
+
+
+async def test_an_order_is_read_by_its_owner_and_admins_with_what_they_may_do_next(shop: Shop) -> None:
+    order = await shop.place()
+    path = f"/orders/{order['id']}"
+    assert await shop.ask("GET", path, shop.customer, expect=200) == order | {"allowed_transitions": []}
+    assert await shop.ask("GET", path, shop.admin, expect=200) == order | {"allowed_transitions": ["confirmed"]}
+    for status in ("confirmed", "shipped", "delivered"):
+        await shop.advance(order["id"], status)
+    assert (await shop.ask("GET", path, shop.admin, expect=200))["allowed_transitions"] == []
+
+
+async def test_a_service_reads_any_order_with_exactly_the_prds_fields(shop: Shop) -> None:
+    order = await shop.place()
+    read = await shop.ask("GET", f"/orders/{order['id']}", shop.service, expect=200)
+    assert read == order
+    assert list(read) == list(Order.__struct_fields__)
+
+
+async def test_a_stranger_is_a_403_an_unknown_id_a_404_and_a_malformed_one_a_400(shop: Shop) -> None:
+    order = await shop.place()
+    for token in (shop.customer, shop.admin, shop.service):
+        await shop.ask("GET", f"/orders/{uuid4()}", token, expect=404)
+        for bad in (
+            "1",
+            order["id"].replace("-", ""),
+            f"{{{order['id']}}}",
+            f"{order['id']}%0A",
+            "%00",
+            "%F0%9F%98%80",
+        ):
+            await shop.ask("GET", f"/orders/{bad}", token, expect=400)
+    await shop.ask("GET", f"/orders/{order['id']}", shop.stranger, expect=403)
+    assert (await shop.ask("GET", f"/orders/{order['id'].upper()}", shop.customer, expect=200))["id"] == order["id"]
+
+
+async def test_a_list_holds_ones_own_orders_as_in_the_prds_sample(shop: Shop) -> None:
+    await shop.place(shop.stranger)
+    order = await shop.place()
+    fields = ("id", "status", "total_amount", "currency", "created_at")
+    assert await listed(shop) == {
+        "data": [{name: order[name] for name in fields}],
+        "pagination": {"page": 1, "limit": 20, "total_items": 1, "total_pages": 1},
+    }
+    assert (await listed(shop, token=shop.admin))["data"] == []
+
+
+async def test_nothing_is_an_empty_first_page(shop: Shop) -> None:
+    empty = {"data": [], "pagination": {"page": 1, "limit": 20, "total_items": 0, "total_pages": 0}}
+    assert await listed(shop) == empty
+
+
+async def test_pages_follow_one_another_newest_first_and_past_the_end_is_empty(shop: Shop) -> None:
+    placed = [(await shop.place())["id"] for _ in range(5)]
+    pages = [await listed(shop, f"?page={number}&limit=2") for number in (1, 2, 3)]
+    assert [each for page in pages for each in ids(page)] == placed[::-1]
+    assert [page["pagination"] for page in pages] == [
+        {"page": number, "limit": 2, "total_items": 5, "total_pages": 3} for number in (1, 2, 3)
+    ]
+    for number in (4, 10**18, 10**30):
+        page = await listed(shop, f"?page={number}&limit=2")
+        assert page["data"] == []
+        assert page["pagination"] == {"page": number, "limit": 2, "total_items": 5, "total_pages": 3}
+
+
+@pytest.mark.parametrize("sort_by", ["created_at", "updated_at", "total_amount", "status"])
+@pytest.mark.parametrize("sort_dir", ["asc", "desc"])
+async def test_lists_are_sorted_by_the_asked_field_and_ties_by_id(shop: Shop, sort_by: str, sort_dir: str) -> None:
+    line = placement()["items"][0]
+    for price in (3, 1, 2, 2, 2):
+        await shop.place(items=[line | {"unit_price": price}])
+    rows = await shop.rows("SELECT id, created_at, updated_at, total_amount, status FROM orders")
+    await shop.advance(str(rows[0]["id"]), "confirmed")
+    rows = await shop.rows("SELECT id, created_at, updated_at, total_amount, status FROM orders")
+    rows.sort(key=lambda row: (row[sort_by], row["id"]), reverse=sort_dir == "desc")
+    found = ids(await listed(shop, f"?sort_by={sort_by}&sort_dir={sort_dir}"))
+    assert found == [str(row["id"]) for row in rows]
+    paged = [
+        ids(await listed(shop, f"?sort_by={sort_by}&sort_dir={sort_dir}&limit=1&page={n}"))[0] for n in range(1, 6)
+    ]
+    assert paged == found
+
+
+async def test_a_list_may_hold_only_one_state(shop: Shop) -> None:
+    confirmed, pending = await shop.place(), await shop.place()
+    await shop.advance(confirmed["id"], "confirmed")
+    assert ids(await listed(shop, "?status=confirmed")) == [confirmed["id"]]
+    assert ids(await listed(shop, "?status=pending")) == [pending["id"]]
+    shipped = await listed(shop, "?status=shipped")
+    assert shipped["pagination"]["total_items"] == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page=0",
+        "page=-1",
+        "page=x",
+        "page=1.5",
+        "page=",
+        "page=1%00",
+        "limit=0",
+        "limit=101",
+        "limit=ten",
+        "limit=-9223372036854775809",
+        "status=cancelled",
+        "status=",
+        "status=PENDING",
+        "sort_by=id",
+        "sort_by=created_at%3B%20DROP%20TABLE%20orders",
+        "sort_dir=up",
+        "sort_dir=",
+    ],
+)
+async def test_parameters_outside_their_bounds_are_a_400_that_names_them(shop: Shop, query: str) -> None:
+    problem = await shop.ask("GET", f"/orders?{query}", shop.customer, expect=400)
+    assert [error["field"] for error in problem["errors"]] == [query.partition("=")[0]]
+
+
+async def test_unknown_parameters_are_ignored(shop: Shop) -> None:
+    assert (await listed(shop, "?colour=blue&Page=7"))["pagination"]["page"] == 1
+
+
+async def test_admins_list_another_users_orders_everybodys_and_those_they_search_for(shop: Shop) -> None:
+    owner = shop.auth.callers[shop.customer].id
+    mine, other = await shop.place(), await shop.place(shop.stranger)
+    assert ids(await listed(shop, f"?user_id={owner}", shop.admin)) == [mine["id"]]
+    assert ids(await listed(shop, "?scope=all", shop.admin)) == [other["id"], mine["id"]]
+    assert ids(await listed(shop, f"?scope=all&id_prefix={mine['id'][:11]}", shop.admin)) == [mine["id"]]
+    assert ids(await listed(shop, "?scope=all&created_to=2020-01-01T00:00:00Z", shop.admin)) == []
+    both = await listed(shop, "?scope=all&created_from=2020-01-01T00:00:00%2B02:00&status=pending&limit=1", shop.admin)
+    assert (ids(both), both["pagination"]["total_items"]) == ([other["id"]], 2)
+
+
+@pytest.mark.parametrize(
+    "query", ["user_id={me}", "scope=all", "id_prefix=a", "created_from=2020-01-01T00:00:00Z", "created_to=x"]
+)
+async def test_only_admins_may_ask_for_more_than_their_own(shop: Shop, query: str) -> None:
+    path = "/orders?" + query.format(me=shop.auth.callers[shop.customer].id)
+    await shop.ask("GET", path, shop.customer, expect=403)
+
+
+async def test_openapi_shows_every_path_with_numbers_for_amounts(shop: Shop) -> None:
+    document = await shop.ask("GET", "/openapi.json", None, expect=200)
+    assert {"/orders", "/orders/{order_id}", "/orders/{order_id}/status", "/orders/{order_id}/history"} <= set(
+        document["paths"]
+    )
+    schemas = document["components"]["schemas"]
+    assert schemas["PlaceLine"]["properties"]["unit_price"] == {"type": "number"}
+    assert schemas["Order"]["properties"]["total_amount"] == {"type": "number"}
+    assert {"from", "to"} <= set(schemas["Passage"]["properties"])
+
+
+async def test_the_tables_are_those_of_the_prd_with_the_one_documented_check(shop: Shop) -> None:
+    columns = await shop.rows(
+        "SELECT column_name, udt_name, is_nullable, character_maximum_length, column_default"
+        " FROM information_schema.columns WHERE table_name = 'orders' ORDER BY ordinal_position"
+    )
+    assert [tuple(row) for row in columns] == [
+        ("id", "uuid", "NO", None, "gen_random_uuid()"),
+        ("user_id", "uuid", "NO", None, None),
+        ("status", "varchar", "NO", 20, "'pending'::character varying"),
+        ("items", "jsonb", "NO", None, None),
+        ("shipping_address", "jsonb", "NO", None, None),
+        ("total_amount", "numeric", "NO", None, None),
+        ("currency", "varchar", "NO", 3, "'USD'::character varying"),
+        ("notes", "varchar", "YES", 500, None),
+        ("confirmed_at", "timestamptz", "YES", None, None),
+        ("shipped_at", "timestamptz", "YES", None, None),
+        ("delivered_at", "timestamptz", "YES", None, None),
+        ("created_at", "timestamptz", "NO", None, "now()"),
+        ("updated_at", "timestamptz", "NO", None, "now()"),
+    ]
+    indexes = await shop.rows("SELECT indexname FROM pg_indexes WHERE tablename = 'orders' ORDER BY 1")
+    assert [row[0] for row in indexes] == [
+        "idx_orders_created_at",
+        "idx_orders_status",
+        "idx_orders_user_id",
+        "idx_orders_user_status",
+        "orders_pkey",
+    ]
+    checks = await shop.rows(
+        "SELECT conname FROM pg_constraint WHERE conrelid = 'orders'::regclass AND contype = 'c' ORDER BY 1"
+    )
+    assert [row[0] for row in checks] == ["orders_stamps_match_status", "orders_status_check"]
