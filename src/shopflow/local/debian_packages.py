@@ -42,7 +42,9 @@ async def unpacked(*, say: Callable[[str], None]) -> Path:
         raise Unavailable(f"none installed, and no {missing[0]} to fetch one")
     root = cache_folder() / "rabbitmq"
     if UNSAFE_IN_PATHS.search(str(root)):
-        raise Unavailable(f"none installed, and the cache folder {root} has signs in its path that RabbitMQ refuses")
+        raise Unavailable(
+            f"none installed, and Erlang cannot live in {root}: XDG_CACHE_HOME names another cache folder"
+        )
     if not root.is_dir():
         async with only_one("rabbitmq", waiting=lambda: say("waiting for another shopflow that fetches RabbitMQ")):
             if not root.is_dir():
@@ -71,8 +73,11 @@ async def _download(packages: Path, work: Path, *, say: Callable[[str], None]) -
     except Unavailable:
         say("reading the distribution's package lists")
         lists = _private_lists(work)
-        await _run("apt-get", *lists, "update", tolerate_failure=True)  # one broken source need not matter
-        await _download_with(lists, packages, say=say)
+        said = await _run("apt-get", *lists, "update", tolerate_failure=True)  # one broken source need not matter
+        try:
+            await _download_with(lists, packages, say=say)
+        except Unavailable as unavailable:
+            raise Unavailable(str(unavailable), detail=f"{said}\n{unavailable.detail}".strip()) from unavailable
 
 
 def _private_lists(work: Path) -> tuple[str, ...]:
@@ -165,7 +170,7 @@ def _applications(resource: Path) -> list[str]:
 
 
 async def _run(tool: str, *arguments: str, folder: Path | None = None, tolerate_failure: bool = False) -> str:
-    """Run one of the package tools; returns what it prints. Raises Unavailable if it fails."""
+    """Run one of the package tools; returns all it prints. Raises Unavailable if it fails."""
     options = APT_OPTIONS if tool == "apt-get" else ()
     program = await asyncio.create_subprocess_exec(
         tool,
@@ -184,5 +189,5 @@ async def _run(tool: str, *arguments: str, folder: Path | None = None, tolerate_
         await program.wait()
         raise
     if program.returncode != 0 and not tolerate_failure:
-        raise Unavailable(f"none installed, and {tool} could not fetch one", detail=complaint.decode(errors="replace"))
-    return printed.decode(errors="replace")
+        raise Unavailable("none installed, and fetching the packages failed", detail=complaint.decode(errors="replace"))
+    return (printed + complaint).decode(errors="replace")

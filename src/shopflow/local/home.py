@@ -97,10 +97,11 @@ class Home:
             raise LocalFailure(f"{target} is gone: bring it back, or remove {self.data} to begin with empty databases")
         if not self.data.exists():
             self._make_data_folder(account)
-        if not reaches(account, self.data):
+        folder = self.data.resolve()  # the link itself may lie where the account cannot look
+        if not reaches(account, folder):
             who = account.name if account else "this account"
-            raise LocalFailure(f"{who} can no longer enter {self.data}: let it pass through the folders above again")
-        return self.data.resolve()
+            raise LocalFailure(f"{who} can no longer enter {folder}: let it pass through the folders above again")
+        return folder
 
     def remember_port(self, server: str, port: int) -> None:
         """Keep a server's port, so that its address stays the same from run to run."""

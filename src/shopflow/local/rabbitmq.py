@@ -28,7 +28,7 @@ POLL_SECONDS = 0.05
 PORT_ATTEMPTS = 3
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = 1  # the server's first answer is the method Connection.Start
-REFUSED_IN_PATHS = frozenset("*?[]{}^! ")  # RabbitMQ takes the first eight for patterns; its scripts split at blanks
+REFUSED_IN_PATHS = frozenset("*?[]{}^!'\"\n")  # taken for patterns, or broken by RabbitMQ's own shell commands
 
 CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
@@ -196,7 +196,7 @@ async def throwaway(*, say: Callable[[str], None] | None = None) -> AsyncIterato
 def _check_path(folder: Path) -> None:
     if REFUSED_IN_PATHS & set(str(folder)):
         raise LocalFailure(
-            f"RabbitMQ cannot keep data in {folder!s}: set SHOPFLOW_HOME to a path without blanks or any of *?[]{{}}^!"
+            f"RabbitMQ cannot keep data in {folder!s}: set SHOPFLOW_HOME to a path without any of *?[]{{}}^! and quotes"
         )
 
 
