@@ -19,11 +19,12 @@ from shopflow.local.accounts import own, private_file, private_folder, server_ac
 from shopflow.local.failures import LocalFailure
 from shopflow.local.ports import free_port
 from shopflow.local.postgres_binaries import major_of, usable_binaries, wheel_binaries
-from shopflow.local.processes import Child, Output, command_of, identify, kill_session
+from shopflow.local.processes import Child, Output, command_of, identify, kill_session, working_in
 
 SUPERUSER = "postgres"
 START_SECONDS = 30.0  # crash recovery included
 STOP_SECONDS = 15.0
+ORPHAN_SECONDS = 2.0
 POLL_SECONDS = 0.02
 PORT_ATTEMPTS = 3
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 or 108
@@ -202,7 +203,20 @@ class PostgreSQL:
                 os.kill(pid, signal.SIGINT)
             await _ended(pid, patience=STOP_SECONDS)
             kill_session(pid)
+        await self._clear_orphans()
         pid_file.unlink(missing_ok=True)
+
+    async def _clear_orphans(self) -> None:
+        """Wait for the backends of a server that was killed: they hold its shared memory, and are in sessions of their
+        own. They end by themselves when they next look up; one deep in a query may not for long."""
+        data = (self.folder / "data").resolve()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ORPHAN_SECONDS):
+                while working_in(data):
+                    await asyncio.sleep(POLL_SECONDS)
+        for pid in working_in(data):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     async def _launch(self) -> bool:
         """Start the process; False if it ended instead of becoming ready."""

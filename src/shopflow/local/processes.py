@@ -41,6 +41,16 @@ def identify(pid: int) -> Identity | None:
     return Identity(pid, shown) if shown else None
 
 
+def working_in(folder: Path) -> list[int]:
+    """The processes whose working folder this is, as far as we may ask; where there is no /proc, none."""
+    found = []
+    for entry in PROC.parent.iterdir() if PROC.is_dir() else ():
+        with suppress(OSError):
+            if entry.name.isdecimal() and (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+    return found
+
+
 def command_of(pid: int) -> str:
     """The command line of a process, arguments separated by blanks and followed by one; empty when there is none."""
     if PROC.is_dir():

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: what `up` and the whole suite stand on."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -64,6 +65,23 @@ async def test_after_a_kill_it_starts_again_with_what_was_committed() -> None:
         await server.start()
         assert server.port == port
         assert await server.execute("SELECT one FROM survivor", database="survivor") == "1\n"
+
+
+async def test_a_backend_busy_with_a_query_does_not_keep_a_killed_server_from_starting() -> None:
+    endless = "SELECT count(*) FROM generate_series(1, 100000000000) AS n WHERE md5(n::text) = ''"
+    async with throwaway(options={"max_parallel_workers_per_gather": "0"}) as server:
+        connection = await asyncpg.connect(server.superuser_url)
+        backend = connection.get_server_pid()
+        query = asyncio.ensure_future(connection.fetchval(endless))
+        busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+        while await server.execute(busy) == "0\n":
+            await asyncio.sleep(0.01)
+        _child(server).kill()
+        await server.wait()
+        await asyncio.wait_for(server.start(), 15)
+        assert identify(backend) is None
+        with pytest.raises(asyncpg.PostgresConnectionError):
+            await query
 
 
 async def test_stopping_leaves_no_process_and_no_temporary_folder() -> None:
