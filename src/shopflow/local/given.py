@@ -26,16 +26,9 @@ NETWORK = (
 )
 SERVICE = (
     *("SHOPFLOW_ENV", "LOG_LEVEL", "JWT_SECRET_PREVIOUS", "RATE_LIMIT_AUTH", "RATE_LIMIT_ORDERS"),
-    *(
-        "RATE_LIMIT_STORAGE_URL",
-        "BCRYPT_COST",
-        "TRUSTED_PROXIES",
-        "CORS_ORIGINS",
-        "SHUTDOWN_DELAY",
-        "ARCHIVE_URL",
-        "HOST",
-    ),
-)
+    *("RATE_LIMIT_STORAGE_URL", "BCRYPT_COST", "TRUSTED_PROXIES", "CORS_ORIGINS", "SHUTDOWN_DELAY", "ARCHIVE_URL"),
+    *("RABBITMQ_QUEUE_TYPE", "NOTIFICATION_RETRY_DELAYS"),
+)  # not HOST: some shells export the machine's name by it, and what `up` starts is for this machine
 SES = ("AWS_SES_REGION", "AWS_SES_FROM_EMAIL")
 TWILIO = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM_NUMBER")
 
