@@ -6,7 +6,8 @@ What it refuses it names by field and rule, all of it at once, and never repeats
 
 import re
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from itertools import islice
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -14,6 +15,9 @@ from msgspec import inspect
 from shopflow.kit.problems import FieldError, Problem, invalid
 
 T = TypeVar("T")
+
+MOST_ERRORS: Final = 100
+"""Broken rules told of one body: enough to mend it, and no answer larger than the request."""
 
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
@@ -70,7 +74,7 @@ class Decoder(Generic[T]):
             if isinstance(error, msgspec.ValidationError):  # a number beyond all types
                 return [field_error(first)]
             raise _malformed(_why_malformed(error)) from None
-        return list(_broken(value, self.type, "")) or [field_error(first)]
+        return list(islice(_broken(value, self.type, ""), MOST_ERRORS)) or [field_error(first)]
 
 
 def convert(values: dict[str, Any], type_: type[T]) -> T:
@@ -102,6 +106,8 @@ def rule(message: str) -> str:
         return f"must have {_SIGNS[bound['sign']]} {bound['bound']} {_UNITS[bound['what']]}"
     if limit := _RANGE.search(message):
         return f"must be {_SIGNS[limit['sign']]} {limit['bound']}"
+    if "decimal string" in message:
+        return "must be a number"
     if "matching regex" in message:
         return "has the wrong form"
     if message.startswith("Invalid enum value"):

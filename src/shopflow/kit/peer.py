@@ -16,7 +16,8 @@ from shopflow.kit.problems import unavailable
 
 _DEADLINE: Final = aiohttp.ClientTimeout(total=1.0, sock_connect=0.25)
 _MAX_ANSWER: Final = 4 * 1024 * 1024
-_KEEP_ALIVE: Final = 20.0  # seconds; below the server's idle limit, so that a reused socket is rarely a closed one
+KEEP_ALIVE: Final = 8.0
+"""Seconds an idle connection is kept: less than the server keeps it, so that a reused one is rarely a closed one."""
 
 
 class Answer(NamedTuple):
@@ -51,7 +52,7 @@ class Peer:
         """Makes the pool; no connection is opened before the first call."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=256, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=10, happy_eyeballs_delay=None
+                limit=256, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=10, happy_eyeballs_delay=None
             ),
             timeout=_DEADLINE,
             cookie_jar=aiohttp.DummyCookieJar(),

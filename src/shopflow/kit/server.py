@@ -18,7 +18,9 @@ from granian.server.embed import Server
 from shopflow.kit import logs
 from shopflow.kit.service import Application
 
-_HEADERS_WITHIN: Final = 10_000  # milliseconds
+IDLE_WITHIN: Final = 10.0
+"""Seconds a connection may take to send a request's headers; an idle one is closed then too."""
+
 _MAX_HEADERS: Final = 64 * 1024
 _FINISH_WITHIN: Final = 5.0
 
@@ -69,7 +71,7 @@ async def running(application: Application, *, host: str, port: int) -> AsyncIte
             websockets=False,
             backlog=1024,
             log_enabled=False,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_WITHIN, max_buffer_size=_MAX_HEADERS),
+            http1_settings=HTTP1Settings(header_read_timeout=int(IDLE_WITHIN * 1000), max_buffer_size=_MAX_HEADERS),
         )
         # The embedded server takes no such argument, but waits that long for its worker to stop.
         server.workers_kill_timeout = _FINISH_WITHIN  # type: ignore[assignment]

@@ -134,7 +134,7 @@ def masked(variable: Variable, environ: Mapping[str, str]) -> str | None:
 
 def port(text: str) -> int:
     """A TCP port."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+    if not re.fullmatch(r"\d{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:
         raise ValueError("must be a port: a whole number from 1 to 65535")
     return int(text)
 

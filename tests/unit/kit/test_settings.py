@@ -1,0 +1,75 @@
+"""Settings: read once, every mistake named together, secrets never shown."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from shopflow.kit import settings
+from shopflow.kit.settings import Environment, SettingsError, masked, read, setting, variables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    database_url: str = setting("DATABASE_URL", "database", parse=settings.postgres_url, secret=True, file=True)
+    port: int = setting("PORT", "port", parse=settings.port, default="3001")
+    token: str | None = setting("TOKEN", "token", optional=True, secret=True)
+    env: Environment = setting("SHOPFLOW_ENV", "place", parse=settings.environment, default="development")
+    origins: tuple[str, ...] = setting("CORS_ORIGINS", "origins", parse=settings.words, default=",")
+    rate: str | None = setting("RATE", "limit", parse=settings.rate, default="100/minute")
+    count: int = setting("COUNT", "count", parse=settings.whole(0, 9), default="3")
+
+
+GOOD = {"DATABASE_URL": "postgresql://u:p@localhost:5432/d"}
+
+
+def mistakes(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(Sample, environ)
+    return caught.value.mistakes
+
+
+def test_defaults_stand_where_nothing_is_set() -> None:
+    sample = read(Sample, GOOD)
+    assert (sample.port, sample.token, sample.env, sample.origins, sample.rate) == (
+        3001, None, Environment.DEVELOPMENT, (), "100/minute",
+    )  # fmt: skip
+
+
+def test_all_mistakes_are_reported_together_without_values() -> None:
+    found = mistakes({"DATABASE_URL": "mysql://secret", "PORT": "70000", "SHOPFLOW_ENV": "prod", "RATE": "lots"})
+    assert [line.split()[0] for line in found] == ["DATABASE_URL", "PORT", "SHOPFLOW_ENV", "RATE"]
+    assert "secret" not in "".join(found)
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert mistakes({"DATABASE_URL": ""}) == ["DATABASE_URL is missing (or DATABASE_URL_FILE)"]
+
+
+def test_a_file_stands_in_for_a_variable(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(GOOD["DATABASE_URL"] + "\n")
+    assert read(Sample, {"DATABASE_URL_FILE": str(file)}).database_url == GOOD["DATABASE_URL"]
+    assert "cannot be read" in mistakes({"DATABASE_URL_FILE": str(tmp_path / "none")})[0]
+
+
+def test_off_lifts_a_rate() -> None:
+    assert read(Sample, {**GOOD, "RATE": "off"}).rate is None
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "1.0", "x", "٣٠٠١", "1" * 5000])
+def test_what_is_no_port_is_refused(port: str) -> None:
+    assert mistakes({**GOOD, "PORT": port})[0].startswith("PORT must be a port")
+
+
+@pytest.mark.parametrize("url", ["", "postgres://", "http://x/", "postgresql://h:port/d", "postgresql://[/d"])
+def test_what_is_no_postgres_url_is_refused(url: str) -> None:
+    assert mistakes({"DATABASE_URL": url})[0].startswith("DATABASE_URL")
+
+
+def test_secrets_are_masked_wherever_they_are_shown() -> None:
+    by_name = {variable.name: variable for variable in variables(Sample)}
+    environ = {"DATABASE_URL": "postgresql://user:hunter2@host/d", "TOKEN": "hunter2"}
+    assert masked(by_name["DATABASE_URL"], environ) == "postgresql://user:********@host/d"
+    assert masked(by_name["TOKEN"], environ) == "********"
+    assert "hunter2" not in repr(read(Sample, environ))

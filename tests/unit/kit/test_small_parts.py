@@ -1,0 +1,95 @@
+"""Traces, pages, credentials, addresses and limits: small parts with one promise each."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shopflow.kit import traces
+from shopflow.kit.credentials import Credential
+from shopflow.kit.pages import offset, page
+from shopflow.kit.peer import KEEP_ALIVE
+from shopflow.kit.problems import Kind, Problem
+from shopflow.kit.rate_limits import RateLimit, client_address, storage
+from shopflow.kit.server import IDLE_WITHIN
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_callers_trace_goes_on_with_a_span_of_our_own() -> None:
+    trace = traces.joined(PARENT, "vendor=1")
+    assert (trace.trace_id, trace.sampled, trace.state) == ("0af7651916cd43dd8448eb211c80319c", True, "vendor=1")
+    assert trace.span_id != "b7ad6b7169203331"
+    assert trace.headers() == {"traceparent": trace.traceparent, "tracestate": "vendor=1"}
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [None, "", "x", PARENT.upper(), "ff" + PARENT[2:], PARENT[:-3], "00-" + "0" * 32 + "-b7ad6b7169203331-01",
+     "00-0af7651916cd43dd8448eb211c80319c-" + "0" * 16 + "-01", PARENT + "\n", PARENT + "x" * 1000],
+)  # fmt: skip
+def test_a_malformed_trace_begins_a_new_one(parent: str | None) -> None:
+    trace = traces.joined(parent)
+    assert trace.trace_id != "0af7651916cd43dd8448eb211c80319c"
+    assert traces.joined(trace.traceparent).trace_id == trace.trace_id
+
+
+@given(st.dictionaries(st.sampled_from(["traceparent", "tracestate"]), st.text() | st.integers() | st.binary()))
+def test_no_message_header_breaks_a_trace(carrier: dict[str, object]) -> None:
+    assert len(traces.joined_from(carrier).trace_id) == 32
+
+
+def test_a_page_says_where_it_stands() -> None:
+    assert page([1], number=2, limit=20, total_items=21).pagination.total_pages == 2
+    assert page([], number=1, limit=20, total_items=0).pagination.total_pages == 0
+
+
+def test_a_page_past_every_table_does_not_overflow() -> None:
+    assert offset(10**18, 100) == 2**63 - 1
+    assert offset(3, 20) == 40
+
+
+def test_a_token_file_is_read_again_when_it_changes_and_kept_when_it_goes(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    credential = Credential("first", file)
+    assert credential.token() == "first"
+    file.write_text("second\n")
+    assert credential.token() == "second"
+    renewed = tmp_path / "renewed"
+    renewed.write_text("third")
+    renewed.replace(file)
+    assert credential.token() == "third"
+    file.unlink()
+    assert credential.token() == "third"
+
+
+@pytest.mark.parametrize(
+    ("peer", "key"),
+    [("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::ffff:192.0.2.1", "192.0.2.1")],
+)
+def test_addresses_count_as_themselves_and_ipv6_by_its_network(peer: str, key: str) -> None:
+    assert client_address({"client": (peer, 1)}) == key
+
+
+async def test_a_limit_refuses_what_is_over_it_and_says_when_to_come_back() -> None:
+    limit = RateLimit("3/minute", name="x", storage=storage("memory://"))
+    for _ in range(3):
+        await limit.count("a")
+    with pytest.raises(Problem) as caught:
+        await limit.count("a")
+    assert caught.value.kind is Kind.TOO_MANY
+    assert 1 <= (caught.value.retry_after or 0) <= 120
+    with pytest.raises(Problem):
+        await limit.check("a")
+    await limit.count("b")
+
+
+async def test_no_rate_is_no_limit() -> None:
+    limit = RateLimit(None, name="x", storage=storage("memory://"))
+    for _ in range(1000):
+        await limit.count("a")
+
+
+def test_our_client_lets_go_of_idle_connections_before_our_server_does() -> None:
+    assert KEEP_ALIVE < IDLE_WITHIN
