@@ -7,7 +7,7 @@ from litestar import Request, delete, get, patch, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import CacheControlHeader
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import JSONBody, Parameter
 from litestar.types import Guard, Scope
 
 from shopflow.auth import bodies, change, identify, refresh, register, sign_in, store
@@ -56,7 +56,7 @@ def routes(
         description="The e-mail address is stored and answered in lower case. Everybody starts as a customer.",
         responses=problems(*_OF_BODY, Kind.CONFLICT),
     )
-    async def register_user(data: Register) -> Registered:
+    async def register_user(data: JSONBody[Register]) -> Registered:
         return bodies.registered(await register.register(database, hashing, bodies.new_user(data)))
 
     @post(
@@ -71,7 +71,7 @@ def routes(
         description="403 tells that the account is deactivated, and only to somebody who knows the password.",
         responses=problems(*_OF_BODY, Kind.UNAUTHENTICATED, Kind.FORBIDDEN),
     )
-    async def login(data: SignIn) -> TokenPair:
+    async def login(data: JSONBody[SignIn]) -> TokenPair:
         return await sign_in.sign_in(database, hashing, tokens, body=data)
 
     @post(
@@ -89,7 +89,7 @@ def routes(
         ),
         responses=problems(*_OF_BODY, Kind.UNAUTHENTICATED),
     )
-    async def refresh_pair(data: Refresh, request: _Request) -> TokenPair:
+    async def refresh_pair(data: JSONBody[Refresh], request: _Request) -> TokenPair:
         return await refresh.refresh(database, tokens, data.refresh_token, address=client_address(request.scope))
 
     @post(
@@ -132,7 +132,7 @@ def routes(
         responses=problems(*_OF_BODY, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT),
         security=BEARER,
     )
-    async def edit_profile(user_id: _UserId, data: EditProfile, request: _CallerRequest) -> Profile:
+    async def edit_profile(user_id: _UserId, data: JSONBody[EditProfile], request: _CallerRequest) -> Profile:
         changes = bodies.changes(data)
         asked = _asked(user_id, request.user)
         if changes.touch_standing and not request.user.is_admin:

@@ -1,0 +1,79 @@
+"""What operators rely on: readiness, metrics, the description of the API, and logs without secrets (R64, A17)."""
+
+import pytest
+from tests.service.auth.shop import OpenShop, Shop
+
+STATUSES = {
+    ("/auth/register", "post"): {"201", "400", "409", "413", "415", "429", "503"},
+    ("/auth/login", "post"): {"200", "400", "401", "403", "413", "415", "429", "503"},
+    ("/auth/refresh", "post"): {"200", "400", "401", "413", "415", "429", "503"},
+    ("/auth/validate", "post"): {"200", "401", "429", "503"},
+    ("/auth/users/{user_id}", "get"): {"200", "400", "401", "403", "404", "429", "503"},
+    ("/auth/users/{user_id}", "patch"): {"200", "400", "401", "403", "404", "409", "413", "415", "429", "503"},
+    ("/auth/users/{user_id}", "delete"): {"204", "400", "401", "403", "404", "409", "429", "503"},
+}
+
+
+async def test_the_service_is_ready_with_its_database_and_says_when_without(shop: Shop, open_shop: OpenShop) -> None:
+    assert (await shop.ask("GET", "/health")).body == {"status": "ok"}
+    ready = await shop.ask("GET", "/ready")
+    assert (ready.status, ready.body["checks"]) == (200, {"postgres": "ok"})
+    without = await open_shop(DATABASE_URL="postgresql://auth:none@127.0.0.1:9/auth")
+    assert (await without.ask("GET", "/health")).body == {"status": "ok"}
+    ready = await without.ask("GET", "/ready")
+    assert (ready.status, ready.body["checks"]) == (503, {"postgres": "unavailable"})
+
+
+async def test_without_its_database_the_service_says_so_and_knows_services_still(open_shop: OpenShop) -> None:
+    shop = await open_shop(DATABASE_URL="postgresql://auth:none@127.0.0.1:9/auth")
+    answer = await shop.login("jane@example.com")
+    assert (answer.status, answer.code) == (503, "database-unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert (await shop.validate(shop.service())).status == 200
+
+
+async def test_hashes_are_measured(shop: Shop) -> None:
+    await shop.register()
+    async with shop.http.get(f"{shop.url}/metrics") as answer:
+        text = await answer.text()
+    assert "shopflow_password_hash_seconds_count 1.0" in text
+    assert 'shopflow_http_request_seconds_count{method="POST",route="/auth/register",status="201"} 1.0' in text
+
+
+async def test_the_description_names_every_path_and_every_status(shop: Shop) -> None:
+    described = (await shop.ask("GET", "/openapi.json")).body
+    found = {
+        (path, method): set(operation["responses"])
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+        if path.startswith("/auth/")
+    }
+    assert found == STATUSES
+    assert described["openapi"].startswith("3.1")
+
+
+async def test_no_secret_gets_into_a_log_line_an_answer_or_a_column(
+    shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    marker = "C4n4ry-pw!"
+    made = (await shop.register(password=marker)).body
+    pair = (await shop.login(made["email"], marker)).body
+    newer = (await shop.refresh(pair["refresh_token"])).body
+    answers = [
+        made,
+        (await shop.login(made["email"], marker + marker)).body,
+        (await shop.validate(newer["access_token"])).body,
+        (await shop.validate(newer["access_token"] + "x")).body,
+        (await shop.refresh(pair["access_token"])).body,
+        (await shop.ask("GET", f"/auth/users/{made['id']}", token=newer["access_token"])).body,
+    ]
+    tables = ("users", "refresh_families", "refresh_tokens", "not_before", "deactivations")
+    stored = [await shop.database.fetch(f"SELECT * FROM {table}") for table in tables]  # noqa: S608 - our own names
+    signatures = [token.rpartition(".")[2] for each in (pair, newer) for token in list(each.values())[:2]]
+    logged = "".join(capfd.readouterr())
+    assert "registered" in logged
+    for secret in (marker, *signatures):
+        assert secret not in logged
+        assert secret not in str(answers)
+        assert secret not in str(stored)
+    assert made["email"] not in logged
