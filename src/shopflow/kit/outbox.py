@@ -27,28 +27,28 @@ KEEP: Final = "7 days"
 _LAST_WAIT: Final = 2.0
 
 CLAIM: Final = """
-WITH next AS (
-    SELECT event_id
-    FROM outbox AS candidate
-    WHERE published_at IS NULL
-      AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
-      AND NOT EXISTS (
-          SELECT FROM outbox AS earlier
-          WHERE earlier.subject_id = candidate.subject_id
-            AND earlier.published_at IS NULL
-            AND earlier.position < candidate.position
-      )
+WITH oldest AS MATERIALIZED (
+    SELECT event_id, subject_id, position
+    FROM outbox
+    WHERE published_at IS NULL AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
     ORDER BY position
     LIMIT $3
     FOR UPDATE SKIP LOCKED
+), next AS (
+    SELECT event_id FROM oldest
+    WHERE position = (
+        SELECT min(earlier.position) FROM outbox AS earlier
+        WHERE earlier.subject_id = oldest.subject_id AND earlier.published_at IS NULL
+    )
 )
 UPDATE outbox
 SET claimed_by = $1, claimed_until = clock_timestamp() + make_interval(secs => $2), attempts = attempts + 1
-FROM next
-WHERE outbox.event_id = next.event_id
-RETURNING outbox.event_id, outbox.position, outbox.routing_key, outbox.body, outbox.headers, outbox.attempts,
-          extract(epoch FROM clock_timestamp() - outbox.created_at)::float8 AS age
+WHERE event_id = ANY (ARRAY(SELECT event_id FROM next))
+RETURNING event_id, position, routing_key, body, headers, attempts,
+          extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
 """
+"""Shaped so that no plan is quadratic in the backlog: the plan is cached while the table is empty (as an anti-join it
+took six seconds for 5,000 rows, more than a statement may)."""
 
 MARK: Final = """
 UPDATE outbox SET published_at = clock_timestamp(), claimed_by = NULL, claimed_until = NULL
