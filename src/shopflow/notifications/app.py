@@ -1,6 +1,7 @@
 """The composition root of notification-service: everything concrete is chosen here."""
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import datetime
 from functools import partial
 
 from shopflow.clients.auth import AuthClient
@@ -21,7 +22,7 @@ from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq import Publisher
 from shopflow.kit.rate_limits import RateLimit, storage
 from shopflow.kit.service import Application, Dependency
-from shopflow.notifications.channels import Channel, Outcome, Outgoing, ses, twilio
+from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, twilio
 from shopflow.notifications.deliver import Deliver
 from shopflow.notifications.message import Renderer
 from shopflow.notifications.notification import ChannelName
@@ -51,9 +52,16 @@ class OpenedChannel:
 
     async def send(self, outgoing: Outgoing) -> Outcome:
         """Makes one attempt."""
+        return await self._opened().send(outgoing)
+
+    async def find(self, outgoing: Outgoing, *, since: datetime) -> Sighting:
+        """Looks for the message of an attempt in doubt."""
+        return await self._opened().find(outgoing, since=since)
+
+    def _opened(self) -> Channel:
         if self._channel is None:
             raise RuntimeError("the channel is used before it was opened")
-        return await self._channel.send(outgoing)
+        return self._channel
 
 
 def build(settings: Settings) -> Application:
@@ -70,7 +78,7 @@ def build(settings: Settings) -> Application:
     )
     channels = _channels(settings)
     deliver = Deliver(database, channels, metrics=metrics)
-    react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver)
+    react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver, metrics=metrics)
     topology = consumer_topology(settings.queue_type, settings.retry_delays)
     publisher = Publisher(settings.rabbitmq_url, name="notifications-copies", topology=topology, metrics=metrics)
     consumer = Consumer(

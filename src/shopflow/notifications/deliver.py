@@ -5,7 +5,7 @@ what another process holds, nor what is settled (D1).
 """
 
 from collections.abc import Mapping
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 from uuid import uuid4
 
 from shopflow.kit import logs
@@ -14,6 +14,7 @@ from shopflow.kit.postgres import Database
 from shopflow.notifications import store
 from shopflow.notifications.channels import (
     Accepted,
+    Adopted,
     Channel,
     Failed,
     InDoubt,
@@ -29,12 +30,15 @@ from shopflow.notifications.notification import (
     Progress,
     error_message,
 )
-from shopflow.notifications.store import Recorded
+from shopflow.notifications.store import Claim, Ending, Recorded
 
 LEASE: Final = 30.0
-"""Seconds a claim holds: longer than any provider call, so that a live process is never overtaken."""
+"""Seconds a claim holds: longer than all calls of one attempt, so that a live process is never overtaken."""
 
-_MAYBE_SENT: Final = "it may have reached the customer, so it is not sent again"
+LISTED_AFTER: Final = 30.0
+"""Seconds from an attempt's beginning after which the SMS provider's list is sure to show its message (D4)."""
+
+Result: TypeAlias = Outcome | Adopted
 
 
 class Deliver:
@@ -44,17 +48,25 @@ class Deliver:
         database: where they are recorded.
         channels: the way out of each channel.
         metrics: counts of outcomes by channel.
+        listed_after: seconds that an SMS in doubt rests before the provider's list is asked for it.
     """
 
-    def __init__(self, database: Database, channels: Mapping[ChannelName, Channel], *, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        channels: Mapping[ChannelName, Channel],
+        *,
+        metrics: Metrics,
+        listed_after: float = LISTED_AFTER,
+    ) -> None:
         self._database = database
         self._channels = channels
-        self._owner = uuid4()
+        self._listed_after = listed_after
         self._log = logs.logger("deliver")
         self._outcomes = metrics.counter(
             "deliveries_total", "Attempts to deliver by what came of them.", ("channel", "outcome")
         )
-        self._seconds = metrics.histogram("provider_seconds", "Time one provider call takes.", ("channel",))
+        self._seconds = metrics.histogram("provider_seconds", "Time an attempt spends at a provider.", ("channel",))
 
     async def deliver(self, notification: Recorded, *, last: bool) -> Progress:
         """Tries once to deliver a notification.
@@ -64,49 +76,40 @@ class Deliver:
             last: no retry is left, so a passing fault is now the end.
         """
         if notification.status is not DeliveryStatus.QUEUED:
-            return Progress.SETTLED
-        claimed = await store.claim(self._database, notification.id, owner=self._owner, lease=LEASE)
-        if claimed is None:
+            return Progress.EXHAUSTED if notification.exhausted else Progress.SETTLED
+        claim = await store.claim(self._database, notification, attempt_id=uuid4(), lease=LEASE, last=last)
+        if claim is None:
             settled = await store.status(self._database, notification.id) is not DeliveryStatus.QUEUED
             return Progress.SETTLED if settled else Progress.WAIT
-        attempt, in_doubt = claimed
-        outcome = await self._send(notification, in_doubt=in_doubt)
-        progress = _progress(notification.channel, outcome, last=last)
-        await self._finish(notification, attempt, outcome, progress)
+        with self._seconds.labels(notification.channel).time():
+            result = await self._attempt(notification, claim)
+        progress = _progress(notification.channel, result, last=last)
+        await self._finish(notification, claim, result, progress)
         return progress
 
-    async def _send(self, notification: Recorded, *, in_doubt: bool) -> Outcome:
-        if in_doubt and notification.channel is ChannelName.SMS:
-            return InDoubt("an earlier attempt was cut off")
-        with self._seconds.labels(notification.channel).time():
-            return await self._channels[notification.channel].send(_outgoing(notification))
+    async def _attempt(self, notification: Recorded, claim: Claim) -> Result:
+        """Sends, unless an earlier attempt in doubt turns out to have gone through."""
+        channel, outgoing = self._channels[notification.channel], _outgoing(notification)
+        if claim.doubtful_since is not None:
+            sighting = await channel.find(outgoing, since=claim.doubtful_since)
+            if sighting is not None:
+                return sighting
+            if claim.spent:
+                return Failed("not_listed", "an attempt without an answer, of which the provider's list knows nothing")
+        return await channel.send(outgoing)
 
-    async def _finish(self, notification: Recorded, attempt: int, outcome: Outcome, progress: Progress) -> None:
-        kind, code, reference, reason = _described(outcome)
-        status = _status(outcome, progress)
-        self._outcomes.labels(notification.channel, kind).inc()
+    async def _finish(self, notification: Recorded, claim: Claim, result: Result, progress: Progress) -> None:
+        ending = _ending(result, progress, rest=self._rest(notification.channel, result))
+        moved = await store.finish(self._database, notification.id, attempt_id=claim.attempt_id, ending=ending)
+        self._outcomes.labels(notification.channel, ending.outcome).inc()
         self._log.info(
-            "delivered" if status is DeliveryStatus.SENT else "not_delivered",
-            notification_id=str(notification.id), channel=notification.channel, outcome=kind, code=code,
+            "delivered" if ending.status is DeliveryStatus.SENT else "not_delivered",
+            notification_id=str(notification.id), channel=notification.channel, outcome=ending.outcome,
+            code=ending.code, overtaken=not moved,
         )  # fmt: skip
-        error = _error(outcome, code, reason) if status is DeliveryStatus.FAILED else None
-        await store.finish(
-            self._database,
-            notification.id,
-            attempt=attempt,
-            owner=self._owner,
-            outcome=kind,
-            code=code,
-            provider_ref=reference,
-            reason=reason,
-            status=status,
-            error=error,
-        )
 
-
-def _error(outcome: Outcome, code: str | None, reason: str | None) -> str:
-    doubt = f"; {_MAYBE_SENT}" if isinstance(outcome, InDoubt) else ""
-    return error_message(code, f"{reason}{doubt}")
+    def _rest(self, channel: ChannelName, result: Result) -> float:
+        return self._listed_after if isinstance(result, InDoubt) and channel is ChannelName.SMS else 0
 
 
 def _outgoing(notification: Recorded) -> Outgoing:
@@ -121,32 +124,49 @@ def _outgoing(notification: Recorded) -> Outgoing:
     )
 
 
-def _progress(channel: ChannelName, outcome: Outcome, *, last: bool) -> Progress:
-    """What an outcome means for what happens next (D2, D4, D8)."""
-    match outcome:
-        case Accepted() | Rejected():
+def _progress(channel: ChannelName, result: Result, *, last: bool) -> Progress:
+    """What a result means for what happens next (D2, D4, D8)."""
+    match result:
+        case Accepted() | Adopted() | Rejected():
             return Progress.SETTLED
         case Misconfigured() | Failed(throttled=True):
             return Progress.WAIT
-        case InDoubt() if channel is ChannelName.SMS:
-            return Progress.SETTLED  # a second SMS is the greater harm; a second e-mail is the lesser one (D4)
+        case InDoubt() if last and channel is ChannelName.SMS:
+            return Progress.WAIT  # the provider's list has the last word
         case Failed() | InDoubt():
             return Progress.EXHAUSTED if last else Progress.RETRY
         case _:
-            assert_never(outcome)
+            assert_never(result)
 
 
-def _status(outcome: Outcome, progress: Progress) -> DeliveryStatus:
-    if isinstance(outcome, Accepted):
+def _ending(result: Result, progress: Progress, *, rest: float) -> Ending:
+    outcome, code, reference, reason = _described(result)
+    status = _status(result, progress)
+    return Ending(
+        outcome=outcome,
+        code=code,
+        provider_ref=reference,
+        reason=reason,
+        status=status,
+        error=error_message(code, reason or "") if status is DeliveryStatus.FAILED else None,
+        exhausted=progress is Progress.EXHAUSTED,
+        rest=rest,
+    )
+
+
+def _status(result: Result, progress: Progress) -> DeliveryStatus:
+    if isinstance(result, Accepted | Adopted):
         return DeliveryStatus.SENT
     return DeliveryStatus.QUEUED if progress in {Progress.RETRY, Progress.WAIT} else DeliveryStatus.FAILED
 
 
-def _described(outcome: Outcome) -> tuple[str, str | None, str | None, str | None]:
-    """An outcome as the attempt's columns: outcome, code, provider_ref, reason."""
-    match outcome:
+def _described(result: Result) -> tuple[str, str | None, str | None, str | None]:
+    """A result as the attempt's columns: outcome, code, provider_ref, reason."""
+    match result:
         case Accepted(provider_ref):
             return "accepted", None, provider_ref[:LONGEST_REFERENCE], None
+        case Adopted(provider_ref):
+            return "adopted", None, provider_ref[:LONGEST_REFERENCE], "found in the provider's list"
         case Rejected(kind, code, reason):
             return "rejected", code, None, f"{kind} refused: {reason}"
         case Failed(code, reason):
@@ -154,6 +174,6 @@ def _described(outcome: Outcome) -> tuple[str, str | None, str | None, str | Non
         case Misconfigured(code, reason):
             return "misconfigured", code, None, reason
         case InDoubt(reason):
-            return "in_doubt", None, None, reason
+            return "in_doubt", None, None, f"it may have been sent: {reason}"
         case _:
-            assert_never(outcome)
+            assert_never(result)

@@ -5,21 +5,27 @@ Recording comes before sending (R49): whoever handles the event again finds the 
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any, Final, Protocol
+from hashlib import sha256
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 from shopflow.clients.auth import AuthClient
 from shopflow.clients.orders import OrdersClient
 from shopflow.contracts.events import PAYLOADS, Envelope, EventType, Payload
 from shopflow.contracts.identity import Profile
+from shopflow.contracts.orders import Order
+from shopflow.kit import logs
 from shopflow.kit.consumer import Done, Park, Retry, Verdict, Wait
 from shopflow.kit.decoding import Decoder
+from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, Problem
 from shopflow.notifications import store
 from shopflow.notifications.message import Message, Renderer
 from shopflow.notifications.notification import ChannelName, Progress, notification_id
-from shopflow.notifications.store import Fresh, Recorded
+from shopflow.notifications.store import Fresh, Received, Recorded
+
+T = TypeVar("T")
 
 _MAJOR: Final = "1."
 
@@ -31,10 +37,26 @@ class Deliverer(Protocol):
 
 
 class React:
-    """Handles the events of orders."""
+    """Handles the events of orders.
+
+    Args:
+        database: where events and notifications are recorded.
+        auth: knows the user.
+        orders: knows the order.
+        renderer: puts the message into words.
+        deliverer: sends what is recorded.
+        metrics: a count of events that come again with another content.
+    """
 
     def __init__(
-        self, database: Database, *, auth: AuthClient, orders: OrdersClient, renderer: Renderer, deliverer: Deliverer
+        self,
+        database: Database,
+        *,
+        auth: AuthClient,
+        orders: OrdersClient,
+        renderer: Renderer,
+        deliverer: Deliverer,
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._auth = auth
@@ -43,6 +65,10 @@ class React:
         self._deliverer = deliverer
         self._envelope = Decoder(Envelope)
         self._payloads: dict[EventType, Decoder[Any]] = {kind: Decoder(type_) for kind, type_ in PAYLOADS.items()}
+        self._log = logs.logger("react")
+        self._contradictions = metrics.counter(
+            "events_contradicting_total", "Events that came again under the same id with another content."
+        )
 
     async def handle(self, expected: EventType, body: bytes, last: bool) -> Verdict:
         """Handles one event.
@@ -59,15 +85,24 @@ class React:
             envelope, payload = self._read(expected, body)
         except Problem as problem:
             return Park(f"unreadable: {problem.code}")
-        event_id = UUID(envelope.event_id)
-        on_record = await store.recorded(self._database, event_id)
+        event_id, digest = UUID(envelope.event_id), sha256(body).digest()
+        on_record = await store.received(self._database, event_id)
         if on_record is None:
-            refused = await self._record(expected, event_id, payload)
+            refused = await self._record(expected, event_id, payload, digest=digest)
             if refused is not None:
                 return refused
-            on_record = await store.recorded(self._database, event_id) or []
-        tries = (self._deliverer.deliver(notification, last=last) for notification in on_record)
-        return _verdict(await asyncio.gather(*tries))
+            on_record = await store.received(self._database, event_id)
+        return await self._deliver(event_id, on_record, digest=digest, last=last)
+
+    async def _deliver(self, event_id: UUID, on_record: Received | None, *, digest: bytes, last: bool) -> Verdict:
+        """Delivers what is on record side by side; what an event says when it comes again is not looked at (E-3)."""
+        if on_record is None:
+            return Retry("record_not_found")
+        if on_record.digest != digest:
+            self._contradictions.inc()
+            self._log.warning("event_contradicts_record", event_id=str(event_id))
+        tries = (self._deliverer.deliver(notification, last=last) for notification in on_record.notifications)
+        return _verdict(_all_or_raise(await asyncio.gather(*tries, return_exceptions=True)))
 
     def _read(self, expected: EventType, body: bytes) -> tuple[Envelope, Payload]:
         envelope = self._envelope.decode(body)
@@ -78,10 +113,10 @@ class React:
         payload: Payload = self._payloads[expected].decode(bytes(envelope.payload))
         return envelope, payload
 
-    async def _record(self, kind: EventType, event_id: UUID, payload: Payload) -> Verdict | None:
+    async def _record(self, kind: EventType, event_id: UUID, payload: Payload, *, digest: bytes) -> Verdict | None:
         """Fetches, renders and records; answers a verdict when there is nobody or nothing to notify about."""
         order_id, user_id = UUID(payload.order_id), UUID(payload.user_id)
-        order, profile = await asyncio.gather(self._orders.order(order_id), self._auth.profile(user_id))
+        order, profile = await self._order_and_profile(order_id, user_id)
         if order is None:
             return Park("order_not_found")
         if UUID(order.user_id) != user_id:
@@ -96,9 +131,28 @@ class React:
             order_id=order_id,
             user_id=user_id,
             outcome="notified" if fresh else "no_recipient",
+            digest=digest,
             fresh=fresh,
         )
         return None
+
+    async def _order_and_profile(self, order_id: UUID, user_id: UUID) -> tuple[Order | None, Profile | None]:
+        order, profile = await asyncio.gather(
+            self._orders.order(order_id), self._auth.profile(user_id), return_exceptions=True
+        )
+        if isinstance(order, BaseException):
+            raise order
+        if isinstance(profile, BaseException):
+            raise profile
+        return order, profile
+
+
+def _all_or_raise(results: Sequence[T | BaseException]) -> list[T]:
+    """Raises only after all have ended: one channel's trouble must not leave the other's send running unattended."""
+    for each in results:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in results if not isinstance(each, BaseException)]
 
 
 def _notifications(event_id: UUID, message: Message, profile: Profile) -> list[Fresh]:

@@ -50,7 +50,10 @@ def routes(database: Database, *, authenticated: Guard) -> list[HTTPRouteHandler
         status: Annotated[
             Literal["queued", "sent", "failed"] | None, QueryParameter(description="Admins: only in this state")
         ] = None,
-        type_: Annotated[str | None, QueryParameter(name="type", description="Admins: only of this type")] = None,
+        type_: Annotated[
+            Literal["order_created", "order_shipped"] | None,
+            QueryParameter(name="type", description="Admins: only of this type"),
+        ] = None,
     ) -> Page[NotificationSummary]:
         _admins_only(request.user, user_id=user_id, scope=None if whose == "own" else whose, status=status, type=type_)
         wanted = None if whose == "all" else _id("user_id", user_id) or request.user.user_id

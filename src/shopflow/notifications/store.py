@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from shopflow.contracts.fields import timestamp
-from shopflow.kit.postgres import Connection, Row
+from shopflow.kit.postgres import Connection, Row, rows_changed
 from shopflow.notifications.bodies import NotificationDetail, NotificationSummary
 from shopflow.notifications.notification import ChannelName, DeliveryStatus
 
@@ -20,7 +20,10 @@ SCHEMA: Final = Path(__file__).parent / "schema"
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A notification that is on record: what was rendered, for whom, and where it stands."""
+    """A notification that is on record: what was rendered, for whom, and where it stands.
+
+    `attempt_id` is the latest attempt to deliver it; `exhausted` says that it failed on the last retry.
+    """
 
     id: UUID
     channel: ChannelName
@@ -29,6 +32,44 @@ class Recorded(msgspec.Struct, frozen=True):
     body: str
     text: str | None
     status: DeliveryStatus
+    attempt_id: UUID | None
+    exhausted: bool
+
+
+class Received(msgspec.Struct, frozen=True):
+    """An event that is on record: the digest of its bytes, and the notifications it led to."""
+
+    digest: bytes
+    notifications: tuple[Recorded, ...]
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to deliver one notification.
+
+    `doubtful_since` is when the first attempt began of which nobody knows the end; None without such. `spent`: one of
+    them was made when no retry was left.
+    """
+
+    attempt_id: UUID
+    doubtful_since: datetime | None
+    spent: bool
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """What came of an attempt, and what that makes of its notification.
+
+    `rest` are the seconds, from the attempt's beginning, in which nobody may try again; they count only while the
+    notification stays queued.
+    """
+
+    outcome: str
+    code: str | None
+    provider_ref: str | None
+    reason: str | None
+    status: DeliveryStatus
+    error: str | None
+    exhausted: bool
+    rest: float
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -54,20 +95,21 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 _RECORDED: Final = """
-SELECT inbox.event_id, notifications.id, channel, recipient, subject, body, text, status
+SELECT inbox.digest, notifications.id, channel, recipient, subject, body, text, status, attempt_id, exhausted
 FROM inbox
 LEFT JOIN deliveries ON deliveries.event_id = inbox.event_id
 LEFT JOIN notifications ON notifications.id = deliveries.notification_id
 WHERE inbox.event_id = $1
+ORDER BY channel
 """
 
 _RECORD: Final = """
 WITH received AS (
-    INSERT INTO inbox (event_id, event_type, order_id, user_id, outcome) VALUES ($1, $2, $3, $4, $5)
+    INSERT INTO inbox (event_id, event_type, order_id, user_id, outcome, digest) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id
 ), fresh AS (
-    SELECT * FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+    SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
         AS row (id, channel, type, recipient, subject, body, text)
     WHERE EXISTS (SELECT FROM received)
 ), stored AS (
@@ -77,23 +119,23 @@ WITH received AS (
 INSERT INTO deliveries (notification_id, event_id, text) SELECT id, $1, text FROM fresh
 """
 
+# Whether a notification may be tried is decided by its row of `deliveries` alone: a row that changes while somebody
+# waits for its lock is read again, the rows joined to it are not. That the latest attempt is still the one the caller
+# saw makes the doubts complete: none can have come up since.
 _CLAIM: Final = """
-WITH claimed AS (
-    UPDATE deliveries
-    SET claimed_by = $2, claimed_until = clock_timestamp() + make_interval(secs => $3)
-    FROM notifications
-    WHERE deliveries.notification_id = $1
-      AND notifications.id = deliveries.notification_id
-      AND notifications.status = 'queued'
-      AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
-    RETURNING deliveries.notification_id
-), interrupted AS (
-    SELECT count(*) AS number FROM attempts
+WITH doubt AS (
+    SELECT min(started_at) AS since, coalesce(bool_or(last AND outcome = 'in_doubt'), false) AS spent
+    FROM attempts
     WHERE notification_id = $1 AND (outcome IS NULL OR outcome = 'in_doubt')
+), claimed AS (
+    UPDATE deliveries
+    SET attempt_id = $2, free_at = clock_timestamp() + make_interval(secs => $4)
+    WHERE notification_id = $1 AND free_at <= clock_timestamp() AND attempt_id IS NOT DISTINCT FROM $3
+    RETURNING notification_id
 ), attempt AS (
-    INSERT INTO attempts (notification_id) SELECT notification_id FROM claimed RETURNING id
+    INSERT INTO attempts (id, notification_id, last) SELECT $2, notification_id, $5 FROM claimed
 )
-SELECT attempt.id, interrupted.number > 0 AS in_doubt FROM attempt, interrupted
+SELECT doubt.since, doubt.spent FROM claimed, doubt
 """
 
 _FINISH: Final = """
@@ -101,15 +143,22 @@ WITH ended AS (
     UPDATE attempts
     SET ended_at = clock_timestamp(), outcome = $3, code = $4, provider_ref = $5, reason = $6
     WHERE id = $2
+    RETURNING started_at
 ), released AS (
-    UPDATE deliveries SET claimed_by = NULL, claimed_until = NULL WHERE notification_id = $1 AND claimed_by = $8
+    UPDATE deliveries
+    SET free_at = CASE WHEN $7 = 'queued' THEN ended.started_at + make_interval(secs => $10) ELSE 'infinity' END,
+        exhausted = $9
+    FROM ended
+    WHERE notification_id = $1 AND attempt_id = $2
+    RETURNING notification_id
 )
 UPDATE notifications
 SET status = $7::text,
-    provider_ref = CASE WHEN $7::text = 'sent' THEN $5 ELSE provider_ref END,
-    sent_at = CASE WHEN $7::text = 'sent' THEN clock_timestamp() ELSE sent_at END,
-    error_message = CASE WHEN $7::text = 'failed' THEN $9::text ELSE NULL END
-WHERE id = $1 AND status = 'queued'
+    provider_ref = CASE WHEN $7 = 'sent' THEN $5 END,
+    sent_at = CASE WHEN $7 = 'sent' THEN clock_timestamp() END,
+    error_message = $8
+FROM released
+WHERE id = released.notification_id
 """
 
 _STATUS: Final = "SELECT status FROM notifications WHERE id = $1"
@@ -139,12 +188,12 @@ def _page_statement(columns: tuple[str, ...]) -> str:
     return _PAGE.format(matching=" AND ".join(conditions) or "true")
 
 
-async def recorded(connection: Connection, event_id: UUID) -> list[Recorded] | None:
-    """The notifications on record for an event; None when the event was never recorded."""
+async def received(connection: Connection, event_id: UUID) -> Received | None:
+    """An event on record with its notifications; None when it was never recorded."""
     rows = await connection.fetch(_RECORDED, event_id)
     if not rows:
         return None
-    return [_recorded(row) for row in rows if row["id"] is not None]
+    return Received(rows[0]["digest"], tuple(_recorded(row) for row in rows if row["id"] is not None))
 
 
 async def record(
@@ -155,40 +204,29 @@ async def record(
     order_id: UUID,
     user_id: UUID,
     outcome: str,
+    digest: bytes,
     fresh: Sequence[Fresh],
 ) -> None:
     """Records an event with its notifications, all or nothing; an event on record already stays as it is."""
     columns = [[getattr(each, name) for each in fresh] for name in Fresh.__struct_fields__]
-    await connection.execute(_RECORD, event_id, event_type, order_id, user_id, outcome, *columns)
+    await connection.execute(_RECORD, event_id, event_type, order_id, user_id, outcome, digest, *columns)
 
 
-async def claim(connection: Connection, notification_id: UUID, *, owner: UUID, lease: float) -> tuple[int, bool] | None:
-    """Takes a queued notification for this owner and opens an attempt.
+async def claim(
+    connection: Connection, notification: Recorded, *, attempt_id: UUID, lease: float, last: bool
+) -> Claim | None:
+    """Opens an attempt to deliver a notification and keeps everybody else off it for `lease` seconds.
 
-    Returns:
-        The attempt's id, and whether an earlier attempt's end is unknown; None when it is settled or another's.
+    None when it is settled, rests, is another's, or was tried since it was read.
     """
-    row = await connection.fetchrow(_CLAIM, notification_id, owner, lease)
-    return None if row is None else (row["id"], row["in_doubt"])
+    row = await connection.fetchrow(_CLAIM, notification.id, attempt_id, notification.attempt_id, lease, last)
+    return None if row is None else Claim(attempt_id, row["since"], row["spent"])
 
 
-async def finish(
-    connection: Connection,
-    notification_id: UUID,
-    *,
-    attempt: int,
-    owner: UUID,
-    outcome: str,
-    code: str | None,
-    provider_ref: str | None,
-    reason: str | None,
-    status: DeliveryStatus,
-    error: str | None,
-) -> None:
-    """Ends an attempt, moves the notification to `status` and gives up the claim, all in one statement."""
-    await connection.execute(
-        _FINISH, notification_id, attempt, outcome, code, provider_ref, reason, status.value, owner, error
-    )
+async def finish(connection: Connection, notification_id: UUID, *, attempt_id: UUID, ending: Ending) -> bool:
+    """Ends an attempt and moves its notification, unless a later attempt has taken over; answers whether it moved."""
+    columns = msgspec.structs.astuple(ending)
+    return rows_changed(await connection.execute(_FINISH, notification_id, attempt_id, *columns)) == 1
 
 
 async def status(connection: Connection, notification_id: UUID) -> DeliveryStatus:
@@ -220,6 +258,8 @@ def _recorded(row: Row) -> Recorded:
         body=row["body"],
         text=row["text"],
         status=DeliveryStatus(row["status"]),
+        attempt_id=row["attempt_id"],
+        exhausted=row["exhausted"],
     )
 
 

@@ -76,7 +76,16 @@ class InDoubt(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Adopted(msgspec.Struct, frozen=True):
+    """The provider lists a message that an attempt in doubt must have made: it was accepted after all (D4)."""
+
+    provider_ref: str
+
+
 Outcome = Accepted | Rejected | Failed | Misconfigured | InDoubt
+
+Sighting = Adopted | Failed | Misconfigured | None
+"""What the provider knows of an attempt in doubt: None when there is no message of it, and sending again is right."""
 
 
 class Channel(Protocol):
@@ -84,6 +93,10 @@ class Channel(Protocol):
 
     async def send(self, outgoing: Outgoing) -> Outcome:
         """Make one attempt with one request; provider trouble is an outcome, never an exception."""
+        ...
+
+    async def find(self, outgoing: Outgoing, *, since: datetime) -> Sighting:
+        """Look for the message of an earlier attempt, begun at `since`, of which nobody knows the end."""
         ...
 
 

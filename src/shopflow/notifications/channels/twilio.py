@@ -1,17 +1,19 @@
-"""SMS through Twilio: one POST to the Messages resource, and what its answer means.
+"""SMS through Twilio: one POST to the Messages resource, one GET of its list, and what their answers mean.
 
 The only file that knows Twilio's codes.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 import msgspec
 
 from shopflow.notifications.channels import (
     Accepted,
+    Adopted,
     Failed,
     InDoubt,
     Misconfigured,
@@ -19,6 +21,7 @@ from shopflow.notifications.channels import (
     Outgoing,
     Rejected,
     Rejection,
+    Sighting,
     pause,
     reason,
 )
@@ -26,6 +29,9 @@ from shopflow.notifications.channels import (
 DEADLINES = aiohttp.ClientTimeout(total=8, sock_connect=2, sock_read=5)
 CONNECTIONS = 50
 MOST_BYTES = 64 * 1024
+MOST_LISTED = 200
+MOST_BYTES_LISTED = 2 * 1024 * 1024
+CLOCKS_APART = timedelta(minutes=1)
 LONGEST_REFERENCE = 255
 
 THROTTLING = frozenset({20429, 63038})
@@ -42,6 +48,20 @@ class Receipt(msgspec.Struct, frozen=True):
     """The part of Twilio's answer to an accepted message that is kept."""
 
     sid: str
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """The part of a listed message by which ours is told from others."""
+
+    sid: str
+    body: str
+    date_created: str
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The newest messages from our number to one recipient."""
+
+    messages: list[Listed]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -64,7 +84,7 @@ class TwilioChannel:
         form = {"To": outgoing.to, "From": self._from, "Body": outgoing.text}
         try:
             async with self._session.post(self._url, data=form, allow_redirects=False) as response:
-                status, headers, body = response.status, response.headers, await _bounded(response)
+                status, headers, body = response.status, response.headers, await _bounded(response, MOST_BYTES)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as problem:
             return Failed(code=type(problem).__name__, reason=reason(f"{type(problem).__name__}: {problem}"))
         except (aiohttp.ClientError, TimeoutError) as problem:
@@ -72,6 +92,24 @@ class TwilioChannel:
         if status in CREATED:
             return _acceptance(status, body)
         return _refusal(status, body, retry_after=headers.get("Retry-After"))
+
+    async def find(self, outgoing: Outgoing, *, since: datetime) -> Sighting:
+        """Look for the SMS in Twilio's list.
+
+        It is filtered here and not by Twilio's DateSent, which a message that still waits at Twilio does not have.
+        """
+        query = {"To": outgoing.to, "From": self._from, "PageSize": str(MOST_LISTED)}
+        try:
+            async with self._session.get(self._url, params=query, allow_redirects=False) as response:
+                status, body = response.status, await _bounded(response, MOST_BYTES_LISTED)
+            if status in CREATED:
+                return _sighting(msgspec.json.decode(body, type=Listing), outgoing.text, since)
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, ValueError) as problem:
+            return Failed(code=type(problem).__name__, reason=reason(f"the list of messages: {problem}"))
+        refused = _refusal(status, body, retry_after=None)
+        if isinstance(refused, Misconfigured):
+            return refused
+        return Failed(code=str(status), reason="the list of messages cannot be read")
 
 
 @asynccontextmanager
@@ -88,11 +126,11 @@ async def opened(
         yield TwilioChannel(session, account_sid=account_sid, from_number=from_number, base_url=base_url)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MOST_BYTES:
+        if len(body) > most:
             response.close()
             break
     return bytes(body)
@@ -106,6 +144,14 @@ def _acceptance(status: int, body: bytes) -> Outcome:
     if 0 < len(sid) <= LONGEST_REFERENCE:
         return Accepted(provider_ref=sid)
     return InDoubt(reason=f"Twilio answered {status} without a message id")
+
+
+def _sighting(listing: Listing, text: str, since: datetime) -> Adopted | None:
+    """Tell our message from others to the same number. Trial accounts put words of Twilio's before the text."""
+    for each in listing.messages:
+        if each.body.endswith(text) and parsedate_to_datetime(each.date_created) >= since - CLOCKS_APART:
+            return Adopted(provider_ref=each.sid[:LONGEST_REFERENCE])
+    return None
 
 
 def _refusal(status: int, body: bytes, *, retry_after: str | None) -> Outcome:

@@ -32,6 +32,7 @@ CREATE TABLE inbox (
     event_type  TEXT NOT NULL,
     order_id    UUID NOT NULL,
     user_id     UUID NOT NULL,
+    digest      BYTEA NOT NULL,
     outcome     TEXT NOT NULL CHECK (outcome IN ('notified', 'no_recipient')),
     received_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
@@ -42,22 +43,32 @@ CREATE TABLE deliveries (
     notification_id UUID PRIMARY KEY REFERENCES notifications (id) ON DELETE CASCADE,
     event_id        UUID NOT NULL REFERENCES inbox (event_id) ON DELETE CASCADE,
     text            TEXT,
-    claimed_by      UUID,
-    claimed_until   TIMESTAMPTZ
+    attempt_id      UUID,
+    free_at         TIMESTAMPTZ NOT NULL DEFAULT now(),
+    exhausted       BOOLEAN NOT NULL DEFAULT false
 );
+
+COMMENT ON COLUMN deliveries.attempt_id IS 'the latest attempt: only that one may move the notification';
+COMMENT ON COLUMN deliveries.free_at IS 'from when on somebody may try; infinity: nothing is left to do';
+COMMENT ON COLUMN deliveries.exhausted IS 'failed on the last retry, so that the event is parked';
 
 CREATE INDEX idx_deliveries_event_id ON deliveries (event_id);
 
 CREATE TABLE attempts (
-    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id              UUID PRIMARY KEY,
     notification_id UUID NOT NULL REFERENCES notifications (id) ON DELETE CASCADE,
-    started_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
+    last            BOOLEAN NOT NULL,
+    started_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     ended_at        TIMESTAMPTZ,
-    outcome         TEXT CHECK (outcome IN ('accepted', 'rejected', 'failed', 'misconfigured', 'in_doubt')),
+    outcome         TEXT
+                      CHECK (outcome IN ('accepted', 'adopted', 'rejected', 'failed', 'misconfigured', 'in_doubt')),
     code            TEXT,
     provider_ref    TEXT,
     reason          TEXT
 );
+
+COMMENT ON COLUMN attempts.last IS 'no retry was left';
+COMMENT ON COLUMN attempts.outcome IS 'null while it runs, and for good when the process died: in doubt';
 
 CREATE INDEX idx_attempts_notification_id ON attempts (notification_id);
 
