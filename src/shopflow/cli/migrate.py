@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from shopflow.cli.environment import database_url
+from shopflow.kit import logs
 from shopflow.kit.migrations import migrate as run
 from shopflow.kit.problems import Problem
 
@@ -25,6 +26,7 @@ def migrate(service: Literal["auth", "orders", "notifications"]) -> None:
     """
     import shopflow  # noqa: PLC0415 - only to find the folder
 
+    logs.configure(service="cli", level="error", to=sys.stderr)
     folder = Path(shopflow.__file__).parent / service / "schema"
     try:
         applied = asyncio.run(run(database_url(os.environ), folder))

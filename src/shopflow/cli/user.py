@@ -16,6 +16,7 @@ from shopflow.auth.hashing import Hashing
 from shopflow.auth.user import User
 from shopflow.cli.environment import database_url
 from shopflow.contracts.identity import Role
+from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, Problem
@@ -140,6 +141,7 @@ async def _with_hashing(work: Callable[[Hashing], Awaitable[T]]) -> T:
 
 
 def _on_database(work: Callable[[Database], Awaitable[T]]) -> T:
+    logs.configure(service="cli", level="error", to=sys.stderr)
     database = Database(database_url(os.environ), size=1)
 
     async def run() -> T:

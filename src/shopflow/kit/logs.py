@@ -6,7 +6,7 @@ Fields are ids, counts and codes; never addresses, bodies, tokens or passwords (
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
@@ -18,8 +18,15 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def configure(*, service: str, level: str) -> None:
-    """Sends structlog and the standard library's loggers to stdout as JSON lines. Called once, by a process's edge."""
+def configure(*, service: str, level: str, to: TextIO | None = None) -> None:
+    """Sends structlog and the standard library's loggers to one stream as JSON lines. Called once, by a process's edge.
+
+    Args:
+        service: named in every line.
+        level: the least level that is written, one of `LEVELS`.
+        to: stdout by default; commands, whose stdout is their answer, name stderr.
+    """
+    stream = to or sys.stdout
     number = logging.getLevelNamesMapping()[level.upper()]
     encode = msgspec.json.Encoder(enc_hook=str).encode
     shared: list[structlog.typing.Processor] = [
@@ -33,10 +40,10 @@ def configure(*, service: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=lambda line, **_: encode(line))],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(),
+        logger_factory=structlog.BytesLoggerFactory(stream.buffer),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
