@@ -1,5 +1,6 @@
 """The command line: one file a group of commands, each imported only when one of its commands runs."""
 
+import os
 import sys
 
 
@@ -8,4 +9,10 @@ def main() -> None:
     from shopflow.cli.commands import app  # noqa: PLC0415 - keeps importing this package free of cost
 
     arguments = sys.argv[1:]
-    app(arguments)(arguments)
+    try:
+        app(arguments)(arguments)
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -47,7 +47,10 @@ def _silent(_: str) -> None:
 
 def _shown(told: dict[str, Any], *, mailbox: str) -> str:
     history = " → ".join(each["to"] for each in told["history"])
-    parts = [f"\nThe order is {told['order']['status']} ({history}). The customer received:"]
+    parts = [f"\nThe order is {told['order']['status']} ({history})."]
+    if not told["messages"]:
+        return f"{parts[0]} Its messages went out through the real providers."
+    parts.append("The customer received:")
     for message in told["messages"]:
         text = "\n".join(f"  │ {line}".rstrip() for line in message["text"].strip().splitlines())
         title = f"SMS to {message['to']}" if message["channel"] == "sms" else f"E-mail to {message['to']}"
