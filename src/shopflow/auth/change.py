@@ -3,6 +3,7 @@
 One admin who can sign in is always left. Who ceases to be active loses every session and token in the same transaction.
 """
 
+from typing import Final
 from uuid import UUID
 
 from shopflow.auth import store
@@ -12,7 +13,9 @@ from shopflow.auth.user import Changes, User
 from shopflow.contracts.identity import Role
 from shopflow.kit import logs
 from shopflow.kit.postgres import Connection, Database
-from shopflow.kit.problems import conflict, not_found
+from shopflow.kit.problems import FieldError, conflict, invalid, not_found
+
+_LONGEST_REASON: Final = 500
 
 
 async def change(database: Database, user_id: UUID, changes: Changes, *, by: str, reason: str | None = None) -> User:
@@ -26,8 +29,10 @@ async def change(database: Database, user_id: UUID, changes: Changes, *, by: str
         reason: why a user is deactivated, at most 500 characters.
 
     Raises:
-        Problem: of kind not found; of kind conflict, `last-admin`.
+        Problem: of kind not found; of kind conflict, `last-admin`; of kind invalid, when the reason is too long.
     """
+    if reason is not None and len(reason) > _LONGEST_REASON:
+        raise invalid(FieldError("reason", f"must have at most {_LONGEST_REASON} characters"))
     async with database.transaction() as connection:
         if changes.touch_standing:
             await store.lock_standing(connection)

@@ -68,7 +68,7 @@ class RefreshClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     kind: Literal["refresh"] = "refresh"
     sub: UUID
     family: UUID
-    sequence: Seconds
+    sequence: Annotated[int, msgspec.Meta(ge=1, lt=2**31 - 1)]
     jti: UUID
     iat: Seconds
     exp: Seconds

@@ -74,6 +74,13 @@ async def test_deactivation_notes_who_and_why(database: Database, boss: User, sh
         await change.deactivate(database, boss.id, by=BY)
 
 
+async def test_a_reason_has_at_most_500_characters(database: Database, shop: Shop) -> None:
+    jane = UUID((await shop.person()).id)
+    with pytest.raises(Problem, match="reason"):
+        await change.deactivate(database, jane, by=BY, reason="x" * 501)
+    assert not (await change.deactivate(database, jane, by=BY, reason="x" * 500)).is_active
+
+
 async def test_a_new_password_ends_every_session(database: Database, hashing: Hashing, shop: Shop) -> None:
     jane = await shop.person()
     await change.reset_password(database, hashing, UUID(jane.id), password=NEW, by=BY)

@@ -53,7 +53,7 @@ CREATE TABLE not_before (
 CREATE TABLE deactivations (
     user_id UUID PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     at      TIMESTAMPTZ NOT NULL DEFAULT now(),
-    by      VARCHAR(100) NOT NULL,
+    by      TEXT NOT NULL,
     reason  VARCHAR(500)
 );
 
