@@ -55,10 +55,9 @@ async def unpacked(*, say: Callable[[str], None]) -> Path:
 async def _fetch(root: Path, *, say: Callable[[str], None]) -> None:
     work = root.with_name("rabbitmq.new")
     shutil.rmtree(work, ignore_errors=True)
-    packages = work / "packages"
-    packages.mkdir(parents=True)
+    _make(work, "lists/partial", "archives/partial", "ours", "fresh")
     try:
-        await _download(packages, work, say=say)
+        packages = await _download(work, say=say)
         say("unpacking RabbitMQ")
         await _unpack(packages, work / "root", home=root)
         (work / "root").rename(root)
@@ -66,24 +65,31 @@ async def _fetch(root: Path, *, say: Callable[[str], None]) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-async def _download(packages: Path, work: Path, *, say: Callable[[str], None]) -> None:
-    """Download with the machine's package lists; where they are empty or out of date, with fresh ones of our own."""
+async def _download(work: Path, *, say: Callable[[str], None]) -> Path:
+    """Download with the machine's package lists; where they are empty or out of date, with fresh ones of our own.
+
+    Returns the folder that holds the packages. apt's index of the lists goes to our folder, too: who is not root cannot
+    write the system's, containers often have none, and each call would make it anew.
+    """
+    index = ("-o=Dir::Cache::pkgcache=pkgcache.bin", "-o=Dir::Cache::srcpkgcache=srcpkgcache.bin")
+    own_cache = (f"-o=Dir::Cache={work}", *index, "-o=Debug::NoLocking=true")
     try:
-        await _download_with((), packages, say=say)
+        await _download_with(own_cache, work / "ours", say=say)
     except Unavailable:
         say("reading the distribution's package lists")
-        lists = _private_lists(work)
-        said = await _run("apt-get", *lists, "update", tolerate_failure=True)  # one broken source need not matter
+        fresh = (*own_cache, f"-o=Dir::State::lists={work / 'lists'}")
+        said = await _run("apt-get", *fresh, "update", tolerate_failure=True)  # one broken source need not matter
         try:
-            await _download_with(lists, packages, say=say)
+            await _download_with(fresh, work / "fresh", say=say)
         except Unavailable as unavailable:
             raise Unavailable(str(unavailable), detail=f"{said}\n{unavailable.detail}".strip()) from unavailable
+        return work / "fresh"
+    return work / "ours"
 
 
-def _private_lists(work: Path) -> tuple[str, ...]:
-    for folder in ("lists/partial", "archives/partial"):
-        (work / folder).mkdir(parents=True)
-    return (f"-o=Dir::State::lists={work / 'lists'}", f"-o=Dir::Cache={work}", "-o=Debug::NoLocking=true")
+def _make(parent: Path, *folders: str) -> None:
+    for folder in folders:
+        (parent / folder).mkdir(parents=True)
 
 
 async def _download_with(lists: Sequence[str], packages: Path, *, say: Callable[[str], None]) -> None:
