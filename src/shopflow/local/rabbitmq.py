@@ -169,7 +169,10 @@ class RabbitMQ:
             "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "enabled_plugins",
             "RABBITMQ_CONFIG_FILE": self.folder / "rabbitmq.conf",
             "RABBITMQ_GENERATED_CONFIG_DIR": self.folder / "generated",
-            "RABBITMQ_CONF_ENV_FILE": self.folder / "no-rabbitmq-env.conf",
+            # Files that do not exist, or an installed RabbitMQ would read those of the machine's own node.
+            "RABBITMQ_CONF_ENV_FILE": self.folder / "none" / "rabbitmq-env.conf",
+            "RABBITMQ_CONFIG_FILES": self.folder / "none" / "*.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": self.folder / "none" / "advanced.config",
             "RABBITMQ_ALLOW_INPUT": 1,  # the script then becomes the emulator instead of minding it
             "RABBITMQ_SERVER_START_ARGS": "-noinput +B i",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{distribution} {threads}",

@@ -34,7 +34,7 @@ async def find_installation(account: Account | None, *, say: Callable[[str], Non
     """The installation to use; fetches and unpacks packages when that is the way, and says so. Raises LocalFailure."""
     server = _installed_server()
     if server is not None and reaches(account, server.resolve().parent):
-        return Installation(server, {"PATH": os.environ.get("PATH", "") + ":" + SYSTEM_PATH})
+        return Installation(server, {"PATH": _search_path()})
     try:
         root = await debian_packages.unpacked(say=say)
     except debian_packages.Unavailable as unavailable:
@@ -48,7 +48,7 @@ async def find_installation(account: Account | None, *, say: Callable[[str], Non
 
 
 def _installed_server() -> Path | None:
-    search = os.pathsep.join((os.environ.get("PATH", ""), *MORE_FOLDERS))
+    search = _search_path()
     if shutil.which("erl", path=search) is None:
         return None
     for script in SERVER_SCRIPTS:
@@ -56,3 +56,7 @@ def _installed_server() -> Path | None:
             return script
     found = shutil.which("rabbitmq-server", path=search)
     return Path(found) if found else None
+
+
+def _search_path() -> str:
+    return os.pathsep.join((os.environ.get("PATH", ""), SYSTEM_PATH, *MORE_FOLDERS))
