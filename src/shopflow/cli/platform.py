@@ -149,7 +149,10 @@ def _stop_signals() -> tuple["asyncio.Event", "asyncio.Event"]:
             _say("stopping; once more to stop at once")
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)  # `nohup` wants it to go on
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, ask)
     return stop, kill
 

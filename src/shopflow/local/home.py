@@ -157,6 +157,7 @@ class Home:
         except OSError as error:
             line = f"neither {self.folder} can be entered by the servers' account nor {ELSEWHERE} be written"
             raise LocalFailure(f"{line}: set SHOPFLOW_HOME to a folder everybody may pass through") from error
+        (folder / "belongs-to").write_text(f"{self.folder}\n", encoding="utf-8")
         self.data.symlink_to(folder)
 
 

@@ -123,8 +123,7 @@ class Platform:
             await asyncio.sleep(CARE_SECONDS)
             for log in self._home.logs.glob("*.log"):
                 roll(log, limit=LOG_BYTES)
-            if time.time() - renewed > TOKEN_RENEWAL_SECONDS:
-                await self._renew_tokens(kept)
+            if time.time() - renewed > TOKEN_RENEWAL_SECONDS and await self._tokens_renewed(kept):
                 renewed = time.time()
 
     async def _stop(self, kill: asyncio.Event) -> None:
@@ -196,6 +195,15 @@ class Platform:
         environment = environments.for_command(self._given, DATABASE_URL=address, JWT_SECRET=secret)
         command = ("user", "create-admin", "--email", ADMIN_EMAIL, "--password-stdin")
         await run_once(command, environment=environment, log=self._log("admin"), standard_input=kept.admin_password)
+
+    async def _tokens_renewed(self, kept: secrets.Secrets) -> bool:
+        """Whether it worked; if not there are hours left to try again."""
+        try:
+            await self._renew_tokens(kept)
+        except LocalFailure as failure:
+            self._say(f"tokens not renewed: {failure}")
+            return False
+        return True
 
     async def _renew_tokens(self, kept: secrets.Secrets) -> None:
         """Write fresh service tokens; the services re-read their files."""

@@ -67,7 +67,9 @@ class Supervisor:
         """Start one of the servers and watch it from then on."""
         self._servers[server.name] = server
         await server.start()
-        self._watchers[server.name] = asyncio.create_task(self._watch(server))
+        watcher = asyncio.create_task(self._watch(server))
+        watcher.add_done_callback(self._surface)
+        self._watchers[server.name] = watcher
         self._changed()
 
     async def until_hopeless(self) -> LocalFailure:
@@ -118,6 +120,12 @@ class Supervisor:
             return False
         self._say(f"{server.name} is back")
         return True
+
+    def _surface(self, watcher: asyncio.Task[None]) -> None:
+        """A watcher that fails leaves a server unwatched: that is the end, not a line in a log."""
+        error = None if watcher.cancelled() else watcher.exception()
+        if error is not None and not self._given_up.done():
+            self._given_up.set_exception(error)
 
     def _give_up(self, server: Server) -> None:
         if not self._given_up.done():
