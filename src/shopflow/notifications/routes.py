@@ -1,6 +1,6 @@
 """The API of notification-service (PRD 4.3): customers read what was sent to them, admins what was sent to anybody."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from litestar import get
@@ -11,14 +11,17 @@ from litestar.types import Guard
 from shopflow.clients.guards import CallerRequest, only
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Caller, Role
+from shopflow.kit import pages
 from shopflow.kit.answers import problems
 from shopflow.kit.openapi import BEARER
-from shopflow.kit.pages import Page, offset, page
+from shopflow.kit.pages import Page
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
 from shopflow.notifications import store
 from shopflow.notifications.bodies import NotificationDetail, NotificationSummary
 from shopflow.notifications.store import Filter
+
+OWN: Final = "own"
 
 _PROBLEMS = (Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN)
 
@@ -39,27 +42,28 @@ def routes(database: Database, *, authenticated: Guard) -> list[HTTPRouteHandler
     async def list_notifications(
         request: CallerRequest,
         *,
-        page_number: Annotated[int, QueryParameter(name="page", ge=1, description="Page number")] = 1,
+        page: Annotated[int, QueryParameter(ge=1, description="Page number")] = 1,
         limit: Annotated[int, QueryParameter(ge=1, le=100, description="Items per page")] = 20,
         channel: Annotated[Literal["email", "sms"] | None, QueryParameter(description="Only this channel")] = None,
         order_id: Annotated[str | None, QueryParameter(description="Only about this order")] = None,
         user_id: Annotated[str | None, QueryParameter(description="Admins: only to this user")] = None,
-        whose: Annotated[
-            Literal["own", "all"], QueryParameter(name="scope", description="Admins: `all` for every user")
-        ] = "own",
+        whose: Annotated[  # Litestar keeps the name `scope` for itself
+            str, QueryParameter(name="scope", description="`own`, or for admins `all`: of every user")
+        ] = OWN,
         status: Annotated[
             Literal["queued", "sent", "failed"] | None, QueryParameter(description="Admins: only in this state")
         ] = None,
-        type_: Annotated[
+        type: Annotated[  # noqa: A002 - the name the API gives it
             Literal["order_created", "order_shipped"] | None,
-            QueryParameter(name="type", description="Admins: only of this type"),
+            QueryParameter(description="Admins: only of this type"),
         ] = None,
     ) -> Page[NotificationSummary]:
-        _admins_only(request.user, user_id=user_id, scope=None if whose == "own" else whose, status=status, type=type_)
-        wanted = None if whose == "all" else _id("user_id", user_id) or request.user.user_id
-        chosen = Filter(wanted, _id("order_id", order_id), channel, status, type_)
-        found, total = await store.page(database, chosen, limit=limit, offset=offset(page_number, limit))
-        return page(found, number=page_number, limit=limit, total_items=total)
+        beyond = None if whose == OWN else whose
+        _admins_only(request.user, user_id=user_id, scope=beyond, status=status, type=type)
+        wanted = _id("user_id", user_id) or _owner(request.user, whose)
+        chosen = Filter(wanted, _id("order_id", order_id), channel, status, type)
+        found, total = await store.page(database, chosen, limit=limit, offset=pages.offset(page, limit))
+        return pages.page(found, number=page, limit=limit, total_items=total)
 
     @get(
         "/notifications/{notification_id:str}",
@@ -77,6 +81,17 @@ def routes(database: Database, *, authenticated: Guard) -> list[HTTPRouteHandler
         return found
 
     return [list_notifications, read_notification]
+
+
+def _owner(caller: Caller, whose: str) -> UUID | None:
+    """Whose notifications are meant; None stands for everybody's."""
+    match whose:
+        case "own":
+            return caller.user_id
+        case "all":
+            return None
+        case _:
+            raise invalid(FieldError("scope", "must be own or all"))
 
 
 def _id(field: str, text: str | None) -> UUID | None:

@@ -3,12 +3,13 @@ other ends are ours: the sandbox for the providers, small applications for the n
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import aio_pika
 import aiohttp
 import pytest
 from tests.service.notifications.neighbours import SERVICE_TOKEN, Auth, Orders
-from tests.service.notifications.shop import Shop
+from tests.service.notifications.shop import Service, Shop
 
 from shopflow.kit.service import Application
 from shopflow.kit.settings import read
@@ -48,33 +49,22 @@ def orders() -> Orders:
 
 
 @pytest.fixture
-async def settings(
-    *,
-    database_of: MakeDatabase,
-    broker_url: str,
-    providers: aiohttp.ClientSession,
-    auth: Auth,
-    orders: Orders,
-    serving: Serve,
-) -> Settings:
-    """What its environment would say."""
-    provider = str(providers._base_url).rstrip("/")
+async def alone(database_of: MakeDatabase, auth: Auth, serving: Serve) -> Settings:
+    """Settings with a database and an auth-service only: what reading needs."""
     return read(
         Settings,
         {
             "DATABASE_URL": await database_of("notifications"),
-            "RABBITMQ_URL": broker_url,
+            "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:9/",
             "AUTH_SERVICE_URL": await serving(auth.application()),
             "AUTH_SERVICE_TOKEN": SERVICE_TOKEN,
-            "ORDER_SERVICE_URL": await serving(orders.application()),
+            "ORDER_SERVICE_URL": "http://127.0.0.1:9",
             "ORDER_SERVICE_TOKEN": SERVICE_TOKEN,
             "AWS_SES_REGION": "us-east-1",
             "AWS_SES_FROM_EMAIL": "shop@example.com",
-            "AWS_ENDPOINT_URL_SESV2": provider,
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
             "TWILIO_AUTH_TOKEN": "secret",
             "TWILIO_FROM_NUMBER": "+15550001234",
-            "TWILIO_BASE_URL": provider,
             "NOTIFICATION_RETRY_DELAYS": LADDER,
             "SHOPFLOW_ENV": "test",
         },
@@ -82,9 +72,30 @@ async def settings(
 
 
 @pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+async def service(alone: Settings, auth: Auth, serving: Serve, http: aiohttp.ClientSession) -> Service:
+    """A notification-service that has nothing to consume from."""
+    return Service(await serving(build(alone)), alone.database_url, auth, http)
+
+
+@pytest.fixture
+async def settings(
+    alone: Settings, broker_url: str, providers: aiohttp.ClientSession, orders: Orders, serving: Serve
+) -> Settings:
+    """Settings of a service that has everything."""
+    provider = str(providers._base_url).rstrip("/")
+    return replace(
+        alone,
+        rabbitmq_url=broker_url,
+        order_service_url=await serving(orders.application()),
+        aws_endpoint_url_sesv2=provider,
+        twilio_base_url=provider,
+    )
+
+
+@pytest.fixture
+async def broker(broker_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
     """Our own connection to the broker."""
-    async with await aio_pika.connect(settings.rabbitmq_url) as connection:
+    async with await aio_pika.connect(broker_url) as connection:
         yield await connection.channel()
 
 
@@ -101,6 +112,6 @@ async def shop(
 ) -> Shop:
     """A notification-service that is consuming."""
     url = await serving(build(settings))
-    shop = Shop(url, settings.database_url, broker, auth, orders, providers, http)
+    shop = Shop(url, settings.database_url, auth, http, broker, orders, providers)
     await shop.until_consuming()
     return shop

@@ -31,16 +31,37 @@ VERDICTS = re.compile(
 
 
 @dataclass
-class Shop:
-    """The service at `url` and everything around it."""
+class Service:
+    """A notification-service at `url`, its database and whoever calls it."""
 
     url: str
     database: str
-    broker: AbstractChannel
     auth: Auth
+    http: aiohttp.ClientSession
+
+    async def ask(self, path: str, token: str | None, *, expect: int = 200, **request: Any) -> Any:
+        """The JSON answer of GET, whose status must be `expect`."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self.http.get(self.url + path, headers=headers, **request) as response:
+            assert response.status == expect, await response.text()
+            return await response.json(content_type=None)
+
+    async def rows(self, statement: str, *parameters: Any) -> list[asyncpg.Record]:
+        """What the service's database holds or does."""
+        connection = await asyncpg.connect(self.database)
+        try:
+            return list(await connection.fetch(statement, *parameters))
+        finally:
+            await connection.close()
+
+
+@dataclass
+class Shop(Service):
+    """The same with everything around it."""
+
+    broker: AbstractChannel
     orders: Orders
     sandbox: aiohttp.ClientSession
-    http: aiohttp.ClientSession
 
     def customer(self, *, phone: str | None = "+15551234567") -> Profile:
         """A customer whom auth-service knows."""
@@ -90,21 +111,6 @@ class Shop:
         """How many messages a provider was asked to send."""
         async with self.sandbox.get("/requests") as answer:
             return int((await answer.json())[channel]["requests"])
-
-    async def ask(self, path: str, token: str | None, *, expect: int = 200, **request: Any) -> Any:
-        """The JSON answer of GET, whose status must be `expect`."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with self.http.get(self.url + path, headers=headers, **request) as response:
-            assert response.status == expect, await response.text()
-            return await response.json(content_type=None)
-
-    async def rows(self, statement: str, *parameters: Any) -> list[asyncpg.Record]:
-        """What the service's database holds or does."""
-        connection = await asyncpg.connect(self.database)
-        try:
-            return list(await connection.fetch(statement, *parameters))
-        finally:
-            await connection.close()
 
     async def states(self, order: Order) -> dict[str, str]:
         """The status of an order's notifications by type and channel."""
