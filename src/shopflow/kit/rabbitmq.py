@@ -85,6 +85,7 @@ class Link:
         self._topology = topology
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._log = logs.logger("rabbitmq")
         self._gauge = metrics.gauge("broker_connected", "Whether a connection to the broker is up.", ("link",)).labels(
@@ -97,6 +98,7 @@ class Link:
 
     async def close(self) -> None:
         """Closes the connection and stops rebuilding it."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -119,6 +121,8 @@ class Link:
                 self._log.warning(
                     "broker_unreachable", link=self._name, error=type(error).__name__, retry_in=round(pause, 2)
                 )
+            if self._closing:  # a cancellation that meets a failing connect is swallowed by Python 3.11's wait_for
+                return
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, longest)
 
