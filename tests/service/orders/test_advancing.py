@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 from uuid import uuid4
@@ -11,6 +13,7 @@ import pytest
 from tests.service.orders.shop import Shop
 
 from shopflow.contracts.orders import Status
+from shopflow.orders.order import stamps_hold
 
 LIFE = list(Status)
 STAMPS = {"confirmed": "confirmed_at", "shipped": "shipped_at", "delivered": "delivered_at"}
@@ -155,6 +158,20 @@ async def test_a_clock_that_went_back_does_not_take_an_orders_timestamps_back(sh
     await shop.advance(order["id"], "confirmed")
     [after] = await shop.rows("SELECT confirmed_at, updated_at FROM orders")
     assert after["confirmed_at"] == after["updated_at"] == before["updated_at"]
+
+
+async def test_the_table_accepts_exactly_the_timestamps_that_the_state_machine_demands(shop: Shop) -> None:
+    insert = (
+        "INSERT INTO orders (user_id, items, shipping_address, total_amount, status, confirmed_at, shipped_at,"
+        " delivered_at) VALUES (gen_random_uuid(), '[]', '{}', 1, $1, $2, $3, $4)"
+    )
+    now = datetime.now(UTC)
+    for status, stamps in product(LIFE, product([None, now], repeat=3)):
+        confirmed_at, shipped_at, delivered_at = stamps
+        holds = stamps_hold(status, confirmed_at=confirmed_at, shipped_at=shipped_at, delivered_at=delivered_at)
+        with nullcontext() if holds else pytest.raises(asyncpg.CheckViolationError):
+            await shop.rows(insert, status, *stamps)
+    assert len(await shop.rows("SELECT FROM orders")) == len(LIFE)
 
 
 @pytest.mark.parametrize(
