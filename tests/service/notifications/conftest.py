@@ -100,18 +100,22 @@ async def broker(broker_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]
 
 
 @pytest.fixture
-async def shop(
+def around(
     *,
     settings: Settings,
     broker: aio_pika.abc.AbstractChannel,
     auth: Auth,
     orders: Orders,
     providers: aiohttp.ClientSession,
-    serving: Serve,
     http: aiohttp.ClientSession,
 ) -> Shop:
+    """Everything around a notification-service, and none yet."""
+    return Shop("", settings.database_url, auth, http, broker, orders, providers)
+
+
+@pytest.fixture
+async def shop(settings: Settings, around: Shop, serving: Serve) -> Shop:
     """A notification-service that is consuming."""
-    url = await serving(build(settings))
-    shop = Shop(url, settings.database_url, auth, http, broker, orders, providers)
+    shop = replace(around, url=await serving(build(settings)))
     await shop.until_consuming()
     return shop

@@ -27,12 +27,13 @@ class Neighbour:
     """What both have in common.
 
     Attributes:
-        status: answered instead of what was asked for, when set.
+        status: answered instead of what was asked for, when set, with `body`.
         accepts: the service token that holds.
         asked: the path and the headers of every question.
     """
 
     status: int | None = None
+    body: Any = field(default_factory=dict)
     accepts: str = SERVICE_TOKEN
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -40,7 +41,7 @@ class Neighbour:
         """The answer to a question that is not to be answered."""
         self.asked.append((request.url.path, dict(request.headers)))
         if self.status is not None:
-            return JsonResponse({}, status_code=self.status)
+            return JsonResponse(self.body, status_code=self.status)
         if request.headers.get("authorization") != f"Bearer {self.accepts}":
             return JsonResponse({"type": "urn:shopflow:problem:token-invalid"}, status_code=401)
         return None

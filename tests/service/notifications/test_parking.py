@@ -141,6 +141,25 @@ async def test_a_neighbour_that_cannot_answer_is_asked_four_times_and_the_event_
     await shop.until_verdicts(retry=3, park=1)
 
 
+@pytest.mark.parametrize("neighbour", ["auth", "orders"])
+@pytest.mark.parametrize("body", [b"<h1>Welcome</h1>", b"", b"{}", b'{"id": 1}', b"[" * 100_000])
+async def test_a_neighbour_that_answers_nonsense_is_one_that_cannot_answer(
+    shop: Shop, neighbour: str, body: bytes
+) -> None:
+    getattr(shop, neighbour).status, getattr(shop, neighbour).body = 200, body
+    await shop.publish(created(shop.order()))
+    [parked] = await shop.parked()
+    assert (parked.headers[REASON], parked.headers[ATTEMPT]) == ("dependency_unavailable", 3)
+
+
+async def test_a_refusal_made_of_auth_services_trouble_is_no_refusal_of_our_token(shop: Shop) -> None:
+    shop.orders.status = 401
+    shop.orders.body = {"type": "urn:shopflow:problem:authentication-unavailable"}
+    await shop.publish(created(shop.order()))
+    [parked] = await shop.parked()
+    assert (parked.headers[REASON], parked.headers[ATTEMPT]) == ("dependency_unavailable", 3)
+
+
 async def test_a_neighbour_that_comes_back_within_the_ladder_is_enough(shop: Shop) -> None:
     order = shop.order()
     shop.orders.status = 503
