@@ -289,8 +289,8 @@ class Subscriber(Link):
 
         What is cut off stays unacknowledged, so the broker delivers it again once the connection closes.
         """
-        for queue, tag in self._consumers:
-            await _quietly(queue.cancel(tag))
+        self._closing = True  # a connection that breaks from here on is not rebuilt: it would consume again
+        await asyncio.gather(*(_quietly(queue.cancel(tag)) for queue, tag in self._consumers))
         self._consumers.clear()
         if self._running:
             await asyncio.wait(self._running, timeout=within)

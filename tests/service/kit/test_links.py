@@ -1,10 +1,12 @@
-"""A link to a broker that is not there."""
+"""Links at the ends of their lives: to a broker that is not there, and while a service stops."""
 
 import asyncio
 
-from shopflow.contracts.topology import events_topology
+import aio_pika
+
+from shopflow.contracts.topology import SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.rabbitmq import Publisher
+from shopflow.kit.rabbitmq import Delivery, Publisher, Subscriber
 from shopflow.local.ports import free_port
 
 
@@ -16,3 +18,28 @@ async def test_a_link_can_be_closed_at_any_moment_of_a_failing_connect() -> None
             await publisher.open()
             await asyncio.sleep(turn % 40 * 0.0003)  # the moments in which a cancellation meets the refusal
             await publisher.close()
+
+
+async def test_what_has_stopped_taking_messages_takes_none_after_losing_its_connection(broker_url: str) -> None:
+    queue = SUBSCRIPTIONS[0].queue
+    received: list[bytes] = []
+
+    async def receive(_: str, delivery: Delivery) -> None:
+        received.append(delivery.body)
+
+    topology = events_topology("quorum")
+    subscriber = Subscriber(
+        broker_url, name="test", topology=topology, metrics=Metrics(), queues=[queue], receive=receive, prefetch=1
+    )
+    await subscriber.open()
+    await subscriber.wait_up()
+    await subscriber.drain(0)
+    subscriber._broken.set()
+    async with await aio_pika.connect(broker_url) as connection:
+        channel = await connection.channel()
+        await channel.default_exchange.publish(aio_pika.Message(b"later"), queue)
+        await asyncio.sleep(1)  # ten times what a reconnect takes
+        source = await channel.get_queue(queue)
+        assert source.declaration_result.message_count == 1
+    await subscriber.close()
+    assert received == []
