@@ -13,8 +13,8 @@ from shopflow.auth.bodies import Refresh, Register, SignIn, TokenPair
 from shopflow.auth.tokens import Tokens, service_token
 from shopflow.auth.user import NewUser, User
 from shopflow.contracts.identity import Caller, Profile, Role, Validation
-from shopflow.kit.answers import encoded
 from shopflow.kit.decoding import Decoder
+from shopflow.kit.encoding import encoded
 
 SECRET = "a secret of more than thirty-two bytes"
 REGISTERED_AT = datetime(2026, 2, 17, 10, 30, 0, 999, tzinfo=UTC)

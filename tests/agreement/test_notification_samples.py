@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shopflow.kit.answers import encoded
+from shopflow.kit.encoding import encoded
 from shopflow.kit.pages import page
 from shopflow.notifications.bodies import NotificationDetail, NotificationSummary
 

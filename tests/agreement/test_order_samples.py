@@ -10,7 +10,7 @@ import pytest
 
 from shopflow.contracts.fields import timestamp
 from shopflow.contracts.orders import Order, Status
-from shopflow.kit.answers import encoded
+from shopflow.kit.encoding import encoded
 from shopflow.kit.pages import page
 from shopflow.orders import announcement, order
 from shopflow.orders.bodies import AdvancedOrder, AdvanceOrder, OrderSummary, PlaceOrder, PlaceOrderDecoder

@@ -33,7 +33,7 @@ def build(settings: Settings) -> Application:
             per_user=RateLimit(settings.rate_limit, name="auth-user", storage=counts),
         ),
         resources=[database, hashing],
-        dependencies=[Dependency(name="postgres", answers=database.answers, vital=True)],
+        dependencies=[Dependency(name="database", answers=database.answers, vital=True)],
         metrics=metrics,
         max_body=_MAX_BODY,
         cors_origins=settings.cors_origins,

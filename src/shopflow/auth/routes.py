@@ -99,7 +99,7 @@ def routes(
         tags=["Between services"],
         summary="Who shows this token",
         description="Looks at the account on every call: whoever is deactivated or demoted is so at once.",
-        responses=problems(Kind.UNAUTHENTICATED),
+        responses=problems(Kind.UNAUTHENTICATED, limited=False),
         security=BEARER,
     )
     async def validate(request: _Request) -> Validation:

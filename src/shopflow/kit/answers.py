@@ -18,6 +18,7 @@ from litestar.typing import FieldDefinition
 
 from shopflow.kit import logs, traces
 from shopflow.kit.decoding import Decoder, rule
+from shopflow.kit.encoding import encoded
 from shopflow.kit.problems import FieldError, Kind, Problem, invalid, not_found
 
 T = TypeVar("T")
@@ -41,8 +42,6 @@ STATUSES: Final[dict[Kind, tuple[int, str]]] = {
     Kind.UNAVAILABLE: (503, "Service Unavailable"),
 }
 
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
-
 
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """A problem as a caller reads it (RFC 9457). `type` is stable; `errors` names fields and rules, never values."""
@@ -59,12 +58,7 @@ class JsonResponse(Response[T]):
     """An answer whose decimals are JSON numbers; bytes go out as they are."""
 
     def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:  # noqa: ARG002 - Litestar's signature
-        return content if isinstance(content, bytes) else _ENCODER.encode(content)
-
-
-def encoded(value: Any) -> bytes:
-    """A Struct as the JSON bytes that answers and events carry."""
-    return _ENCODER.encode(value)
+        return content if isinstance(content, bytes) else encoded(content)
 
 
 class JsonBody(AbstractDTO[T], Generic[T]):
@@ -91,13 +85,18 @@ def json_body(type_: type[T]) -> type[JsonBody[T]]:
     return type(f"JsonBodyOf{type_.__name__}", (JsonBody[type_],), {"decoder": Decoder(type_)})  # type: ignore[valid-type]
 
 
-def problems(*kinds: Kind) -> dict[int, ResponseSpec]:
-    """The `responses=` of a handler: which kinds of problem it answers, for OpenAPI."""
+def problems(*kinds: Kind, limited: bool = True) -> dict[int, ResponseSpec]:
+    """The `responses=` of a handler: which kinds of problem it answers, for OpenAPI.
+
+    Args:
+        kinds: besides unavailable, which everything can be.
+        limited: whether calls are counted, so that there can be too many.
+    """
     return {
         STATUSES[kind][0]: ResponseSpec(
             data_container=ProblemBody, description=STATUSES[kind][1], media_type=PROBLEM_TYPE, generate_examples=False
         )
-        for kind in (*kinds, Kind.TOO_MANY, Kind.UNAVAILABLE)
+        for kind in (*kinds, *([Kind.TOO_MANY] if limited else []), Kind.UNAVAILABLE)
     }
 
 
@@ -112,7 +111,7 @@ def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[byte
     body = ProblemBody(
         f"{_PREFIX}{problem.code}", title, status, problem.detail, traces.trace_id(), errors=problem.errors
     )
-    return Response(_ENCODER.encode(body), status_code=status, headers=headers, media_type=PROBLEM_TYPE)
+    return Response(encoded(body), status_code=status, headers=headers, media_type=PROBLEM_TYPE)
 
 
 def answer_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -71,6 +71,7 @@ class Database:
         self._url = url
         self._size = size
         self._pool: asyncpg.Pool | None = None
+        self._in_use = [0]
 
     async def open(self) -> None:
         """Connects; a database that is not there yet is waited for by later statements, not here."""
@@ -136,31 +137,63 @@ class Database:
         except Exception:  # noqa: BLE001 - whatever it is, the database did not answer
             return False
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
+    def _connection(self) -> "_Borrowed":
         if self._pool is None:
             raise RuntimeError("the database is used before it was opened")
-        with translated():
-            # Waiting with a deadline costs a task; when a connection is free there is nothing to wait for.
-            deadline = None if self._pool.get_idle_size() else _ACQUIRE_DEADLINE
-            connection = await self._pool.acquire(timeout=deadline)
-            try:
-                yield connection
-            finally:
-                await self._pool.release(connection)
+        return _Borrowed(self._pool, self._in_use, size=self._size)
+
+
+class _Borrowed:
+    """A pool's connection for one block. A class, not a generator: it stands around every statement."""
+
+    __slots__ = ("_connection", "_in_use", "_pool", "_size")
+
+    def __init__(self, pool: asyncpg.Pool, in_use: list[int], *, size: int) -> None:
+        self._pool = pool
+        self._in_use = in_use
+        self._size = size
+        self._connection: Any = None
+
+    async def __aenter__(self) -> Any:
+        # Waiting with a deadline costs a task; as long as a connection is free there is nothing to wait for.
+        deadline = None if self._in_use[0] < self._size else _ACQUIRE_DEADLINE
+        self._in_use[0] += 1
+        try:
+            self._connection = await self._pool.acquire(timeout=deadline)
+        except BaseException as error:
+            self._in_use[0] -= 1
+            if (ours := _ours(error)) is not None:
+                raise ours from error
+            raise
+        return self._connection
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._in_use[0] -= 1
+        await self._pool.release(self._connection)
+        if error is not None and (ours := _ours(error)) is not None:
+            raise ours from error
+
+
+def _ours(error: BaseException) -> Exception | None:
+    """A driver's error as ShopFlow's: unavailable, or AlreadyExists. None for a defect, which stays what it is."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return AlreadyExists(error.constraint_name or "")
+    if isinstance(error, asyncpg.DataError):  # a kind of InterfaceError: a parameter of the wrong type is our defect
+        return None
+    if isinstance(error, _GONE):
+        return unavailable("database-unavailable", "The database does not answer; try again.")
+    return None
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns the driver's errors into ShopFlow's: unavailable, or AlreadyExists. A defect stays what it is."""
+    """Turns the driver's errors into ShopFlow's, for connections outside a pool."""
     try:
         yield
-    except asyncpg.UniqueViolationError as error:
-        raise AlreadyExists(error.constraint_name or "") from error
-    except asyncpg.DataError:  # a kind of InterfaceError, and a defect of ours: a parameter of the wrong type
+    except Exception as error:
+        if (ours := _ours(error)) is not None:
+            raise ours from error
         raise
-    except _GONE as error:
-        raise unavailable("database-unavailable", "The database does not answer; try again.") from error
 
 
 async def connect(url: str) -> asyncpg.Connection:

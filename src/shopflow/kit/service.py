@@ -4,17 +4,20 @@ Owns the order of what surrounds a handler: trace, clock, metrics and log line o
 the paths that every service has: `/health`, `/ready`, `/metrics`, `/openapi.json`, `/docs`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final, Protocol, cast
 
+import msgspec
 from litestar import Litestar, MediaType, Response, get
 from litestar.config.cors import CORSConfig
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Histogram
 
@@ -29,6 +32,9 @@ QUIET: Final = {"quiet": True}
 INTERNAL: Final = {"quiet": True, "internal": True}
 """As QUIET, for paths that only services and operators call: they never answer CORS (R68)."""
 
+
+_DRAINED: Final = 8 * 1024 * 1024
+_DRAIN_WITHIN: Final = 2.0
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -47,6 +53,13 @@ class Dependency:
     name: str
     answers: Callable[[], Awaitable[bool]]
     vital: bool = False
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """What a service can do right now, and which of the things it depends on answered."""
+
+    status: str
+    checks: dict[str, str]
 
 
 class Application:
@@ -133,6 +146,8 @@ class Application:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status == 413:
+                    await _drained(receive)
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)
@@ -162,8 +177,15 @@ class Application:
         async def health() -> dict[str, str]:
             return {"status": "ok"}
 
-        @get("/ready", opt=INTERNAL, tags=["Operation"], summary="What this service can do right now")
-        async def ready() -> Response[dict[str, Any]]:
+        @get(
+            "/ready",
+            opt=INTERNAL,
+            tags=["Operation"],
+            summary="What this service can do right now",
+            description="200 `ok` or `degraded`; 503 `unavailable` without its own database, or `stopping`.",
+            responses={503: ResponseSpec(Readiness, description="Not ready", generate_examples=False)},
+        )
+        async def ready() -> Response[Readiness]:
             return await self._readiness()
 
         @get(
@@ -178,13 +200,27 @@ class Application:
 
         return [health, ready, metrics_text]
 
-    async def _readiness(self) -> Response[dict[str, Any]]:
-        states = {each.name: await each.answers() for each in self._dependencies}
-        lacking = [each for each in self._dependencies if not states[each.name]]
+    async def _readiness(self) -> Response[Readiness]:
+        answered = await asyncio.gather(*(each.answers() for each in self._dependencies))
+        lacking = [each for each, ok in zip(self._dependencies, answered, strict=True) if not ok]
         down = self.draining or any(each.vital for each in lacking)
         status = "stopping" if self.draining else "unavailable" if down else "degraded" if lacking else "ok"
-        body = {"status": status, "checks": {name: "ok" if ok else "unavailable" for name, ok in states.items()}}
-        return answers.JsonResponse(body, status_code=503 if down else 200)
+        checks = {each.name: "unavailable" if each in lacking else "ok" for each in self._dependencies}
+        return answers.JsonResponse(Readiness(status, checks), status_code=503 if down else 200)
+
+
+async def _drained(receive: Receive) -> None:
+    """Reads on for a moment, so that who sends too much hears the answer instead of a connection that breaks."""
+    rest = _DRAINED
+    try:
+        async with asyncio.timeout(_DRAIN_WITHIN):
+            while rest > 0:
+                message: Any = await receive()
+                rest -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+    except TimeoutError:
+        return
 
 
 def _trace_of(scope: HTTPScope) -> traces.Trace:

@@ -35,6 +35,7 @@ class Variable:
     required: bool
     secret: bool
     file: bool
+    unless: str | None
     parse: Callable[[str], Any]
 
 
@@ -55,6 +56,7 @@ def setting(
     optional: bool = False,
     secret: bool = False,
     file: bool = False,
+    unless: str | None = None,
 ) -> Any:
     """A field of a settings class, read from the variable `name`.
 
@@ -66,10 +68,17 @@ def setting(
         optional: unset means None; otherwise a setting without a default is required.
         secret: never shown.
         file: `NAME_FILE` may name a file that holds the value.
+        unless: another variable that does instead: unset means None then.
     """
-    required = default is None and not optional
     variable = Variable(
-        name=name, meaning=meaning, default=default, required=required, secret=secret, file=file, parse=parse
+        name=name,
+        meaning=meaning,
+        default=default,
+        required=default is None and not optional,
+        secret=secret,
+        file=file,
+        unless=unless,
+        parse=parse,
     )
     return dataclasses.field(metadata={_KEY: variable}, repr=not secret)
 
@@ -107,8 +116,9 @@ def _value(variable: Variable, environ: Mapping[str, str]) -> Any:
     if text is None and path:
         text = _content(Path(path))
     if text is None:
-        if variable.required:
-            raise ValueError("is missing" + (f" (or {variable.name}_FILE)" if variable.file else ""))
+        if variable.required and not (variable.unless and environ.get(variable.unless)):
+            instead = variable.unless or (f"{variable.name}_FILE" if variable.file else None)
+            raise ValueError("is missing" + (f" (or {instead})" if instead else ""))
         if variable.default is None:
             return None
         text = variable.default

@@ -4,7 +4,6 @@ Pure: the id and the instant of an event come from outside. Who publishes it is 
 """
 
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -12,8 +11,7 @@ import msgspec
 from shopflow.contracts.events import VERSION, Destination, Envelope, EventType, OrderCreated, OrderShipped, Payload
 from shopflow.contracts.orders import Address, Order, Status
 from shopflow.contracts.topology import ROUTING_KEYS
-
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+from shopflow.kit.encoding import encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +60,11 @@ def _announcement(event_type: EventType, payload: Payload, *, event_id: UUID, ti
         event_type=event_type,
         timestamp=timestamp,
         version=VERSION,
-        payload=msgspec.Raw(_ENCODER.encode(payload)),
+        payload=msgspec.Raw(encoded(payload)),
     )
     return Announcement(
         event_id=event_id,
         subject_id=UUID(payload.order_id),
         routing_key=ROUTING_KEYS[event_type],
-        body=_ENCODER.encode(envelope),
+        body=encoded(envelope),
     )

@@ -42,7 +42,7 @@ def build(settings: Settings) -> Application:
         resources=[database, auth, publisher, relay],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),
-            Dependency(name="rabbitmq", answers=publisher.answers),
+            Dependency(name="broker", answers=publisher.answers),
             Dependency(name="auth-service", answers=auth.answers),
         ],
         metrics=metrics,

@@ -11,7 +11,7 @@ import msgspec
 
 from shopflow.contracts.fields import plain, timestamp, timestamp_or_none
 from shopflow.contracts.orders import Address, Line, Order, Status
-from shopflow.kit.answers import encoded
+from shopflow.kit.encoding import encoded
 from shopflow.kit.pages import offset
 from shopflow.kit.postgres import Connection, Row
 from shopflow.orders.announcement import Announcement

@@ -169,6 +169,15 @@ async def test_a_query_parameter_out_of_bounds_is_a_400_that_names_it(http: aioh
         assert body["errors"][0]["field"] == "page"
 
 
+async def test_who_sends_too_much_hears_the_413_and_not_a_broken_connection(
+    http: aiohttp.ClientSession, url: str
+) -> None:
+    for size in (2_000, 300_000, 4_000_000):
+        for _ in range(5):
+            async with http.post(f"{url}/things", data=b"x" * size, headers=JSON) as response:
+                await problem(response, 413)
+
+
 async def test_a_body_that_is_too_large_is_a_413(http: aiohttp.ClientSession, url: str) -> None:
     async with http.post(f"{url}/things", data=b'{"name":"' + b"x" * 2000 + b'"}') as response:
         await problem(response, 413)

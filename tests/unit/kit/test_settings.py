@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shopflow.kit import settings
+from shopflow.kit.service_settings import ServiceSettings
 from shopflow.kit.settings import Environment, SettingsError, masked, read, setting, variables
 
 
@@ -73,3 +74,20 @@ def test_secrets_are_masked_wherever_they_are_shown() -> None:
     assert masked(by_name["DATABASE_URL"], environ) == "postgresql://user:********@host/d"
     assert masked(by_name["TOKEN"], environ) == "********"
     assert "hunter2" not in repr(read(Sample, environ))
+
+
+def test_what_may_stand_instead_is_named_with_what_is_missing() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Either:
+        token: str | None = setting("TOKEN", "token", unless="TOKEN_FILE", secret=True)
+        token_file: str | None = setting("TOKEN_FILE", "its file", optional=True)
+
+    with pytest.raises(SettingsError, match=r"TOKEN is missing \(or TOKEN_FILE\)"):
+        read(Either, {})
+    assert read(Either, {"TOKEN_FILE": "f"}).token is None
+
+
+def test_a_store_of_counts_that_cannot_be_opened_is_a_mistake_not_a_crash() -> None:
+    for url in ("redis://127.0.0.1:1", "nonsense", "memcached://x"):
+        with pytest.raises(SettingsError, match="RATE_LIMIT_STORAGE_URL must name a store"):
+            read(ServiceSettings, {**GOOD, "RATE_LIMIT_STORAGE_URL": url})
