@@ -144,8 +144,9 @@ def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Pro
             return Problem(Kind.TOO_LARGE, "body-too-large", "The body is larger than this path accepts.")
         case _ if error.status_code < 500:
             return invalid(FieldError("request", "is not well-formed"), code="malformed-request")
-        case _:
-            raise error
+        case _:  # Litestar's own word for a caller who hung up; there is nobody left to read this
+            logs.logger("http").warning("request_not_finished", error=type(error).__name__)
+            return Problem(Kind.INTERNAL, "internal-error", "The request was not finished.")
 
 
 def _allowed(request: Request[Any, Any, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Every service: health, readiness, metrics, OpenAPI, problems, traces, CORS, over real HTTP."""
 
 import asyncio
+import io
 import socket
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -174,7 +175,7 @@ async def test_who_sends_too_much_hears_the_413_and_not_a_broken_connection(
 ) -> None:
     for size in (2_000, 300_000, 4_000_000):
         for _ in range(5):
-            async with http.post(f"{url}/things", data=b"x" * size, headers=JSON) as response:
+            async with http.post(f"{url}/things", data=io.BytesIO(b"x" * size), headers=JSON) as response:
                 await problem(response, 413)
 
 
