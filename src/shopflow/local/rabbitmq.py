@@ -23,6 +23,7 @@ from shopflow.local.rabbitmq_installation import Installation, find_installation
 USER = "shopflow"
 NODE = "shopflow@localhost"
 START_SECONDS = 60.0  # a durable queue with a long backlog takes time to recover
+FIRST_START_SECONDS = 25.0  # there is nothing to recover; seldom, its database hangs while it is made
 STOP_SECONDS = 9.0
 POLL_SECONDS = 0.05
 PORT_ATTEMPTS = 3
@@ -92,7 +93,7 @@ class RabbitMQ:
         for attempt in range(1, PORT_ATTEMPTS + 1):
             if not self._settled:  # afterwards others know the port, and only that one will do
                 self.port = free_port(remembered=self.port or None)
-            if await self._launch(self._installation):
+            if await self._launched(self._installation):
                 self._settled = True
                 return
             if "eaddrinuse" not in self._output.tail() or attempt == PORT_ATTEMPTS:
@@ -108,7 +109,19 @@ class RabbitMQ:
             await self._child.stop(patience=STOP_SECONDS)
             self._child = None
 
-    async def _launch(self, installation: Installation) -> bool:
+    async def _launched(self, installation: Installation) -> bool:
+        """As `_launch`; a first start that hangs is given up and made once more from nothing."""
+        data = self.folder / "data"
+        if data.exists():
+            return await self._launch(installation, within=START_SECONDS)
+        try:
+            return await self._launch(installation, within=FIRST_START_SECONDS)
+        except LocalFailure:
+            self._say("RabbitMQ hung while its database was made: starting it once more")
+            shutil.rmtree(data, ignore_errors=True)
+            return await self._launch(installation, within=START_SECONDS)
+
+    async def _launch(self, installation: Installation, *, within: float) -> bool:
         """Start the process; False if it ended instead of becoming ready."""
         internal_port = free_port()
         self._configure()
@@ -120,12 +133,12 @@ class RabbitMQ:
             account=self._account,
         )
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(within):
                 if await self._is_ready(self._child):
                     return True
         except TimeoutError as error:
             await self.stop()
-            line = f"RabbitMQ is not ready after {START_SECONDS:.0f} s, see {self.log}"
+            line = f"RabbitMQ is not ready after {within:.0f} s, see {self.log}"
             raise LocalFailure(line, detail=self._output.tail()) from error
         except BaseException:
             await self.stop()
