@@ -1,15 +1,20 @@
 """The private RabbitMQ node: durable, loopback only, nobody's but ours."""
 
+import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aio_pika
 import pytest
 from aio_pika.exceptions import ProbableAuthenticationError
 
+from shopflow.local.accounts import own, server_account
 from shopflow.local.failures import LocalFailure
 from shopflow.local.processes import identify
 from shopflow.local.rabbitmq import RabbitMQ, throwaway
+from shopflow.local.rabbitmq_installation import Installation, find_installation
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,31 @@ async def test_a_confirmed_message_outlives_a_kill(node: RabbitMQ) -> None:
     await node.wait()
     await node.start()
     assert await _take(node, "killed") == b"kept"
+
+
+async def test_a_first_start_that_hangs_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shopflow.local.rabbitmq.FIRST_START_SECONDS", 1.0)
+    account = server_account()
+    folder = Path(
+        tempfile.mkdtemp(prefix="shopflow-hanging-")
+    )  # pytest's own folders are closed to the server's account
+    own(account, folder)
+    real = await find_installation(account, say=print)
+    server = folder / "server"
+    server.write_text(
+        f'#!/bin/sh\n[ -e {folder}/hung ] || {{ touch {folder}/hung; exec sleep 60; }}\nexec {real.server} "$@"\n'
+    )
+    server.chmod(0o755)
+    said: list[str] = []
+    node = RabbitMQ(folder, password="x" * 16, installation=Installation(server, real.environment), say=said.append)
+    try:
+        await node.start()
+        await _publish(node, "alive", b"yes")
+        assert await _take(node, "alive") == b"yes"
+    finally:
+        await node.stop()
+        shutil.rmtree(folder)
+    assert ["once more" in line for line in said] == [True]
 
 
 @pytest.mark.parametrize("credentials", ["guest:guest", "shopflow:wrong"])
