@@ -8,6 +8,9 @@ import msgspec
 from bench.figures import Figure
 from bench.machine import Machine
 
+_QUIET: Final = 0.1
+"""Cores that other programs may keep busy before a reader is warned."""
+
 _VERDICTS: Final = {True: "ok", False: "MISSED", None: ""}
 
 
@@ -132,7 +135,7 @@ def _limits(limits: Sequence[Limit]) -> list[list[str]]:
     return [
         [
             each.name,
-            f"{each.value:.3g} {each.unit}" if each.value % 1 else f"{each.value:.0f} {each.unit}",
+            f"{each.value:.1f} {each.unit}" if each.value % 1 else f"{each.value:.0f} {each.unit}".rstrip(),
             "" if each.target is None else f"≤ {each.target:g}",
             _verdict(each),
         ]
@@ -147,6 +150,7 @@ def _noise(result: Result) -> str:
         f"Cores busy under load: {cores}; other programs {noise.other_cores:.2f}, withheld by the hypervisor "
         f"{noise.stolen_cores:.2f}. The driver began its calls late by p99 {noise.driver_late_p99:.1f} ms, at most "
         f"{noise.driver_late_longest:.1f} ms; that is in the latencies above."
+        + (" THE MACHINE WAS NOT QUIET: measure again." if noise.other_cores + noise.stolen_cores > _QUIET else "")
     )
 
 

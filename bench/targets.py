@@ -62,7 +62,7 @@ def figures(run: Run) -> list[Figure]:
             "commit → broker's confirm",
             run.between.histogram("orders", "shopflow_event_publish_seconds"),
             target=20,
-            note=_FROM_HISTOGRAM,
+            note=f"{_FROM_HISTOGRAM}; from the beginning of the statement that commits the event",
         ),
         of_times("event written → marked as published", run.publishing, target=None, note="rows of the outbox"),
         *_delivered(run.sent),

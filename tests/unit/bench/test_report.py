@@ -43,3 +43,7 @@ def test_each_part_has_its_own_processes_and_not_another_part_s() -> None:
     children = {1: [2, 3], 2: [4], 3: [5]}
 
     assert descendants({"up": 1, "auth": 3}, children) == {"up": [1, 2, 4], "auth": [3, 5]}
+
+
+def test_a_machine_that_was_not_quiet_is_named() -> None:
+    assert "NOT QUIET" in page(result([], []))
