@@ -111,11 +111,9 @@ async def test_an_admin_can_look_for_a_status_or_a_type(shelf: Shelf) -> None:
     assert await shelf.ids(shelf.admins, scope="all", type="order_shipped") == [shipped]
 
 
-@pytest.mark.parametrize(
-    "query", [{"user_id": str(uuid4())}, {"scope": "all"}, {"status": "failed"}, {"type": "order_created"}]
-)
-async def test_what_reaches_beyond_the_own_is_an_admins(shelf: Shelf, query: dict[str, str]) -> None:
-    await shelf.service.ask("/notifications", shelf.janes, expect=403, params=query)
+async def test_what_reaches_beyond_the_own_is_an_admins(shelf: Shelf) -> None:
+    for query in ({"user_id": shelf.john}, {"scope": "all"}, {"status": "failed"}, {"type": "order_created"}):
+        await shelf.service.ask("/notifications", shelf.janes, expect=403, params=query)
 
 
 BAD: Sequence[tuple[str, str]] = [
@@ -151,11 +149,10 @@ async def test_a_service_may_read_nothing(shelf: Shelf) -> None:
     await shelf.service.ask(f"/notifications/{one}", service, expect=403)
 
 
-@pytest.mark.parametrize("path", ["/notifications", f"/notifications/{uuid4()}"])
-async def test_nobody_reads_without_a_token_that_holds(shelf: Shelf, path: str) -> None:
-    missing = await shelf.service.ask(path, None, expect=401)
-    unknown = await shelf.service.ask(path, "forged", expect=401)
-    assert (missing["status"], unknown["status"]) == (401, 401)
+async def test_nobody_reads_without_a_token_that_holds(shelf: Shelf) -> None:
+    for path in ("/notifications", f"/notifications/{await shelf.put(shelf.jane)}"):
+        for token in (None, "forged"):
+            assert (await shelf.service.ask(path, token, expect=401))["status"] == 401
 
 
 async def test_a_notification_is_read_by_its_owner_and_by_admins(shelf: Shelf) -> None:
@@ -173,16 +170,15 @@ async def test_anothers_notification_is_answered_as_if_it_were_not_there(shelf: 
     assert [(each["type"], each["detail"]) for each in answers] == [(answers[0]["type"], answers[0]["detail"])] * 2
 
 
-@pytest.mark.parametrize("wrong", ["1", "x" * 300, "b2c3d4e5f6a78901bcdef12345678901", "%00", "%F0%9F"])
-async def test_an_id_that_is_none_is_refused(shelf: Shelf, wrong: str) -> None:
-    async with shelf.service.http.get(
-        f"{shelf.service.url}/notifications/{wrong}", headers={"Authorization": f"Bearer {shelf.janes}"}
-    ) as answer:
-        assert answer.status == 400, await answer.text()
-        assert answer.headers["Content-Type"].startswith("application/problem+json")
+async def test_an_id_that_is_none_is_refused(shelf: Shelf) -> None:
+    headers = {"Authorization": f"Bearer {shelf.janes}"}
+    for wrong in ("1", "x" * 300, "b2c3d4e5f6a78901bcdef12345678901", "%00", "%F0%9F"):
+        async with shelf.service.http.get(f"{shelf.service.url}/notifications/{wrong}", headers=headers) as answer:
+            assert answer.status == 400, wrong
+            assert answer.headers["Content-Type"].startswith("application/problem+json")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_notifications_are_only_read(shelf: Shelf, method: str) -> None:
-    async with shelf.service.http.request(method, f"{shelf.service.url}/notifications") as answer:
-        assert (answer.status, answer.headers["Allow"].split(", ")[0]) == (405, "GET")
+async def test_notifications_are_only_read(shelf: Shelf) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        async with shelf.service.http.request(method, f"{shelf.service.url}/notifications") as answer:
+            assert (answer.status, answer.headers["Allow"].split(", ")[0]) == (405, "GET")
