@@ -218,7 +218,9 @@ class Publisher(Link):
         except DeliveryError as error:
             self._broken.set()  # a queue or binding is gone: declare everything anew
             raise Unroutable(key) from error
-        except _LOST as error:
+        except Exception as error:
+            if not _is_loss(error):
+                raise
             self._broken.set()
             raise BrokerUnavailable(type(error).__name__) from error
 
@@ -331,5 +333,15 @@ async def _quietly(action: Awaitable[Any]) -> None:
     try:
         async with asyncio.timeout(_CLOSE_DEADLINE):
             await action
-    except _LOST as error:
+    except Exception as error:
+        if not _is_loss(error):
+            raise
         logs.logger("rabbitmq").debug("broker_already_gone", error=type(error).__name__)
+
+
+def _is_loss(error: Exception) -> bool:
+    """Whether a call failed because the connection did.
+
+    A call that still waits while we close the connection ourselves fails with a bare Exception of aiormq's.
+    """
+    return isinstance(error, _LOST) or type(error) is Exception

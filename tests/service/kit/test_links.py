@@ -4,9 +4,9 @@ import asyncio
 
 import aio_pika
 
-from shopflow.contracts.topology import SUBSCRIPTIONS, events_topology
+from shopflow.contracts.topology import EVENTS_EXCHANGE, SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.rabbitmq import Delivery, Publisher, Subscriber
+from shopflow.kit.rabbitmq import BrokerUnavailable, Delivery, Publisher, Subscriber
 from shopflow.local.ports import free_port
 
 
@@ -43,3 +43,39 @@ async def test_what_has_stopped_taking_messages_takes_none_after_losing_its_conn
         assert source.declaration_result.message_count == 1
     await subscriber.close()
     assert received == []
+
+
+async def test_a_publish_whose_connection_is_rebuilt_under_it_says_that_the_broker_is_unavailable(
+    broker_url: str,
+) -> None:
+    publisher = Publisher(broker_url, name="test", topology=events_topology("quorum"), metrics=Metrics())
+    await publisher.open()
+    key = SUBSCRIPTIONS[0].routing_key
+    for _ in range(5):
+        await publisher.wait_up()
+        publishing = [
+            asyncio.create_task(publisher.publish(EVENTS_EXCHANGE, key, b"{}", message_id=str(number), headers={}))
+            for number in range(200)
+        ]
+        await asyncio.sleep(0)
+        publisher._broken.set()
+        ended = await asyncio.gather(*publishing, return_exceptions=True)
+        assert {type(each) for each in ended} <= {type(None), BrokerUnavailable}
+    await publisher.close()
+
+
+async def test_a_subscriber_stops_quietly_while_its_connection_is_rebuilt(broker_url: str) -> None:
+    async def receive(_: str, delivery: Delivery) -> None:
+        await delivery.acknowledge()
+
+    topology = events_topology("quorum")
+    queues = [each.queue for each in SUBSCRIPTIONS]
+    for _ in range(10):
+        subscriber = Subscriber(
+            broker_url, name="test", topology=topology, metrics=Metrics(), queues=queues, receive=receive, prefetch=1
+        )
+        await subscriber.open()
+        await subscriber.wait_up()
+        subscriber._broken.set()
+        await subscriber.drain(0)
+        await subscriber.close()
