@@ -7,7 +7,7 @@ from shopflow.auth.tokens import Tokens
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
-from shopflow.kit.rate_limits import RateLimit, storage
+from shopflow.kit.rate_limits import RateLimit
 from shopflow.kit.service import Application, Dependency
 
 NAME = "auth-service"
@@ -21,7 +21,6 @@ def build(settings: Settings) -> Application:
     metrics = Metrics()
     database = Database(settings.database_url)
     hashing = Hashing(settings.bcrypt_cost, metrics)
-    counts = storage(settings.rate_limit_storage_url)
     return Application(
         name=NAME,
         summary="Accounts, sign-in, and who shows a token.",
@@ -29,8 +28,8 @@ def build(settings: Settings) -> Application:
             database=database,
             hashing=hashing,
             tokens=Tokens(settings.jwt_secret),
-            per_address=RateLimit(settings.rate_limit, name="auth-address", storage=counts),
-            per_user=RateLimit(settings.rate_limit, name="auth-user", storage=counts),
+            per_address=RateLimit(settings.rate_limit),
+            per_user=RateLimit(settings.rate_limit),
         ),
         resources=[database, hashing],
         dependencies=[Dependency(name="database", answers=database.answers, vital=True)],

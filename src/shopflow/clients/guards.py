@@ -1,8 +1,9 @@
-"""What stands before the handlers of order-service and notification-service: who is calling, and how often (PRD 7.1).
+"""What stands before the handlers of order-service and notification-service: who is calling, how often, in what role.
 
-The caller ends up in `request.user`. The same rules for both services (R10, R22).
+The caller ends up in `request.user`. The same rules for both services (PRD 7.1, R10, R22).
 """
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from litestar import Request
@@ -18,11 +19,16 @@ from shopflow.kit.rate_limits import RateLimit, client_address
 CallerRequest: TypeAlias = Request[Caller, None, Any]
 """A request whose `user` is its caller."""
 
+Allow: TypeAlias = Callable[..., Guard]
+"""Makes the guard that lets these roles through: `allow(Role.ADMIN)`."""
+
 _Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 
-def authenticated(auth: AuthClient, *, per_user: RateLimit, per_address: RateLimit) -> Guard:
-    """A guard that has auth-service check the token of every request, then counts it.
+def authenticated(auth: AuthClient, *, per_user: RateLimit, per_address: RateLimit) -> Allow:
+    """Makes guards that have auth-service check the token of every request, count it, and look at the caller's role.
+
+    One guard does all of it: each further one costs every request a copy of its handler.
 
     Args:
         auth: whom to ask.
@@ -30,28 +36,25 @@ def authenticated(auth: AuthClient, *, per_user: RateLimit, per_address: RateLim
         per_address: the limit of refused tokens from one address, so that junk cannot hammer auth-service.
     """
 
-    async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
+    async def caller_of(connection: _Connection) -> Caller:
         address = client_address(connection.scope)
         await per_address.check(address)
         try:
-            caller = await auth.caller(connection.headers.get("authorization"))
+            return await auth.caller(connection.headers.get("authorization"))
         except Problem as problem:
             if problem.kind is Kind.UNAUTHENTICATED and problem.code != AUTHENTICATION_UNAVAILABLE:
                 await per_address.count(address)
             raise
-        if not caller.is_service:
-            await per_user.count(caller.id)
-        connection.scope["user"] = caller
 
-    return guard
+    def allow(*roles: Role) -> Guard:
+        async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
+            caller = await caller_of(connection)
+            if not caller.is_service:
+                await per_user.count(caller.id)
+            if caller.role not in roles:
+                raise forbidden(f"This needs the role {' or '.join(roles)}.")
+            connection.scope["user"] = caller
 
+        return guard
 
-def only(*roles: Role) -> Guard:
-    """A guard, after `authenticated`, that lets these roles through and answers 403 to the others."""
-
-    def guard(connection: _Connection, _: BaseRouteHandler) -> None:
-        caller: Caller = connection.scope["user"]
-        if caller.role not in roles:
-            raise forbidden(f"This needs the role {' or '.join(roles)}.")
-
-    return guard
+    return allow

@@ -149,8 +149,11 @@ class Consumer:
             reason=getattr(verdict, "reason", None))  # fmt: skip
         try:
             await self._copy(work, delivery, attempt, verdict)
-        except (BrokerUnavailable, Unroutable) as error:
-            self._log.error("copy_not_confirmed", queue=work.queue, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - as in _verdict
+            known = isinstance(error, BrokerUnavailable | Unroutable)
+            self._log.error(
+                "copy_not_confirmed", queue=work.queue, error=type(error).__name__, exc_info=None if known else error
+            )
             await asyncio.sleep(_HAND_BACK_AFTER)  # or the broker would deliver it again in a tight loop
             await delivery.hand_back()
         else:

@@ -1,56 +1,84 @@
-"""Rate limits as a sliding window (PRD 10.5, R22), counted per key in memory, or in a store that instances share."""
+"""Rate limits as a sliding window (PRD 10.5, R22), counted per key in this process's memory.
 
-from collections.abc import Mapping
+A call costs the same however many keys there are, and what is not called any more is forgotten after two windows.
+"""
+
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
-from time import time
+from time import monotonic
 from typing import Any, Final
-
-from limits import parse
-from limits.aio.storage import Storage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.storage import storage_from_string
 
 from shopflow.kit.problems import Kind, Problem
 
 MEMORY: Final = "memory://"
+"""The store of counts that there is; stores that instances share have a place in `RateLimit`'s arguments."""
+
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 class RateLimit:
-    """At most so many calls per window and key; None as the rate lifts the limit.
+    """At most so many calls per window and key.
+
+    The calls of the last full window count in proportion to how much of it the sliding window still covers, so that no
+    burst passes across a boundary.
 
     Args:
         rate: such as `100/minute`, or None for no limit.
-        name: what is limited; part of every key, so that limits do not share counts.
-        storage: where counts live, shared by the limits of one application.
+        clock: seconds that never go back (T-4).
     """
 
-    def __init__(self, rate: str | None, *, name: str, storage: Storage) -> None:
-        self._item = parse(rate) if rate else None
-        self._name = name
-        self._strategy = SlidingWindowCounterRateLimiter(storage)
+    def __init__(self, rate: str | None, *, clock: Callable[[], float] = monotonic) -> None:
+        amount, _, unit = (rate or "0/minute").partition("/")
+        self._amount = int(amount) if rate else None
+        self._unit = unit
+        self._length = _SECONDS[unit]
+        self._clock = clock
+        self._window = 0
+        self._now: dict[str, int] = {}
+        self._before: dict[str, int] = {}
+
+    @property
+    def keys(self) -> int:
+        """How many keys are being remembered."""
+        return len(self._now) + len(self._before)
 
     async def count(self, key: str) -> None:
         """Counts one call.
 
         Raises:
-            Problem: of kind too-many, when the window of this key is full.
+            Problem: of kind too-many, when the window of this key is full; then it is not counted.
         """
-        if self._item is not None and not await self._strategy.hit(self._item, self._name, key):
-            raise await self._full(self._item, key)
+        if self._amount is not None:
+            await self.check(key)
+            self._now[key] = self._now.get(key, 0) + 1
 
     async def check(self, key: str) -> None:
         """Refuses as `count` does when the window is full, and counts nothing: for what is counted only on failure."""
-        if self._item is not None and not await self._strategy.test(self._item, self._name, key):
-            raise await self._full(self._item, key)
+        if self._amount is None:
+            return
+        passed = self._slide()
+        now, before = self._now.get(key, 0), self._before.get(key, 0)
+        if now + before * (1 - passed) >= self._amount:
+            raise self._full(self._amount, now=now, before=before, passed=passed)
 
-    async def _full(self, item: Any, key: str) -> Problem:
-        window = await self._strategy.get_window_stats(item, self._name, key)
-        wait = max(1, ceil(window.reset_time - time()))
+    def _slide(self) -> float:
+        """Moves on to the window of this moment; answers how much of it has passed, from 0 to 1."""
+        window, within = divmod(self._clock(), self._length)
+        if window != self._window:
+            self._before = self._now if window == self._window + 1 else {}
+            self._now = {}
+            self._window = int(window)
+        return within / self._length
+
+    def _full(self, amount: int, *, now: int, before: int, passed: float) -> Problem:
+        # There is room once enough of the last window has faded; a window that is full has to end first.
+        faded, begin = ((amount - now) / before, 0) if now < amount else (amount / now, 1)
+        wait = max(1, ceil((begin + 1 - faded - passed) * self._length + 0.001))
         return Problem(
             Kind.TOO_MANY,
             "too-many-requests",
-            f"More than {item.amount} requests in {_per(item)}; try again in {wait} s.",
+            f"More than {amount} requests in one {self._unit}; try again in {wait} s.",
             retry_after=wait,
         )
 
@@ -63,16 +91,3 @@ def client_address(scope: Mapping[str, Any]) -> str:
         mapped = address.ipv4_mapped
         return str(mapped) if mapped else str(ip_network((address, 64), strict=False))
     return str(address)
-
-
-def storage(url: str) -> Storage:
-    """The store of counts that a URL names; memory by default."""
-    opened: Any = storage_from_string(f"async+{url}")
-    if not isinstance(opened, Storage):
-        raise TypeError("the rate limits need an asynchronous store")
-    return opened
-
-
-def _per(item: Any) -> str:
-    granularity = item.GRANULARITY.name
-    return f"one {granularity}" if item.multiples == 1 else f"{item.multiples} {granularity}s"

@@ -20,7 +20,7 @@ from shopflow.kit.metrics import Metrics
 from shopflow.kit.peer import Peer
 from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq import Publisher
-from shopflow.kit.rate_limits import RateLimit, storage
+from shopflow.kit.rate_limits import RateLimit
 from shopflow.kit.service import Application, Dependency
 from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, twilio
 from shopflow.notifications.deliver import Deliver
@@ -88,16 +88,15 @@ def build(settings: Settings) -> Application:
         publisher=publisher,
         metrics=metrics,
     )
-    counts = storage(settings.rate_limit_storage_url)
-    guard = authenticated(
+    allow = authenticated(
         auth,
-        per_user=RateLimit(settings.rate_limit, name="user", storage=counts),
-        per_address=RateLimit(settings.rate_limit, name="refused", storage=counts),
+        per_user=RateLimit(settings.rate_limit),
+        per_address=RateLimit(settings.rate_limit),
     )
     return Application(
         name=NAME,
         summary="What customers were told about their orders, by e-mail and SMS.",
-        routes=routes(database, authenticated=guard),
+        routes=routes(database, allow=allow),
         resources=[database, auth_peer, orders_peer, *channels.values(), publisher, consumer],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),

@@ -6,9 +6,8 @@ from uuid import UUID
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
-from litestar.types import Guard
 
-from shopflow.clients.guards import CallerRequest, only
+from shopflow.clients.guards import Allow, CallerRequest
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit import pages
@@ -26,9 +25,9 @@ OWN: Final = "own"
 _PROBLEMS = (Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN)
 
 
-def routes(database: Database, *, authenticated: Guard) -> list[HTTPRouteHandler]:
-    """The handlers, on this database, behind this guard."""
-    guards = [authenticated, only(Role.CUSTOMER, Role.ADMIN)]
+def routes(database: Database, *, allow: Allow) -> list[HTTPRouteHandler]:
+    """The handlers, on this database, behind guards made by `allow`."""
+    guards = [allow(Role.CUSTOMER, Role.ADMIN)]
 
     @get(
         "/notifications",

@@ -11,7 +11,7 @@ from shopflow.kit.outbox import Relay
 from shopflow.kit.peer import Peer
 from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq import Publisher
-from shopflow.kit.rate_limits import RateLimit, storage
+from shopflow.kit.rate_limits import RateLimit
 from shopflow.kit.service import Application, Dependency
 from shopflow.orders.routes import routes
 from shopflow.orders.settings import Settings
@@ -29,16 +29,15 @@ def build(settings: Settings) -> Application:
         settings.rabbitmq_url, name="order-service", topology=events_topology(settings.queue_type), metrics=metrics
     )
     relay = Relay(database, publisher, exchange=EVENTS_EXCHANGE, metrics=metrics)
-    counts = storage(settings.rate_limit_storage_url)
-    guard = authenticated(
+    allow = authenticated(
         AuthClient(auth, service_token=Credential(settings.auth_service_token, settings.auth_service_token_file)),
-        per_user=RateLimit(settings.rate_limit_orders, name="orders", storage=counts),
-        per_address=RateLimit(settings.rate_limit_orders, name="refused-tokens", storage=counts),
+        per_user=RateLimit(settings.rate_limit_orders),
+        per_address=RateLimit(settings.rate_limit_orders),
     )
     return Application(
         name="order-service",
         summary="Orders: placed, read, and brought from pending to delivered.",
-        routes=routes(database, authenticated=guard, wake=relay.wake, metrics=metrics),
+        routes=routes(database, allow=allow, wake=relay.wake, metrics=metrics),
         resources=[database, auth, publisher, relay],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),

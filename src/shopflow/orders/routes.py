@@ -8,9 +8,8 @@ from uuid import UUID, uuid4
 from litestar import get, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
-from litestar.types import Guard
 
-from shopflow.clients.guards import CallerRequest, only
+from shopflow.clients.guards import Allow, CallerRequest
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Caller, Role
 from shopflow.contracts.orders import Order, Status
@@ -46,26 +45,24 @@ class _PlaceOrderBody(JsonBody[PlaceOrder]):
     decoder = PlaceOrderDecoder()
 
 
-def routes(
-    database: Connection, *, authenticated: Guard, wake: Callable[[], None], metrics: Metrics
-) -> list[HTTPRouteHandler]:
+def routes(database: Connection, *, allow: Allow, wake: Callable[[], None], metrics: Metrics) -> list[HTTPRouteHandler]:
     """The handlers of order-service.
 
     Args:
         database: where orders are.
-        authenticated: the guard that finds out who is calling.
+        allow: makes the guards that find out who is calling.
         wake: tells the relay that there is something to publish.
         metrics: counts what was placed and advanced.
     """
     return [
-        *_writes(database, guard=authenticated, wake=wake, metrics=metrics),
-        *_reads(database, guard=authenticated),
-        _list(database, guard=authenticated),
+        *_writes(database, allow=allow, wake=wake, metrics=metrics),
+        *_reads(database, allow=allow),
+        _list(database, allow=allow),
     ]
 
 
 def _writes(
-    database: Connection, *, guard: Guard, wake: Callable[[], None], metrics: Metrics
+    database: Connection, *, allow: Allow, wake: Callable[[], None], metrics: Metrics
 ) -> Sequence[HTTPRouteHandler]:
     placed = metrics.counter("orders_placed_total", "Orders that were placed.")
     transitions = metrics.counter("order_transitions_total", "Transitions of orders.", ("to",))
@@ -75,7 +72,7 @@ def _writes(
         "/orders",
         dto=_PlaceOrderBody,
         return_dto=None,
-        guards=[guard, only(*_PEOPLE)],
+        guards=[allow(*_PEOPLE)],
         security=BEARER,
         tags=_TAGS,
         summary="Place an order",
@@ -99,7 +96,7 @@ def _writes(
         "/orders/{order_id:str}/status",
         dto=json_body(AdvanceOrder),
         return_dto=None,
-        guards=[guard, only(Role.ADMIN)],
+        guards=[allow(Role.ADMIN)],
         security=BEARER,
         tags=_TAGS,
         summary="Bring an order to its next state",
@@ -127,10 +124,10 @@ def _writes(
     return [place_order, advance_order]
 
 
-def _reads(database: Connection, *, guard: Guard) -> Sequence[HTTPRouteHandler]:
+def _reads(database: Connection, *, allow: Allow) -> Sequence[HTTPRouteHandler]:
     @get(
         "/orders/{order_id:str}",
-        guards=[guard],
+        guards=[allow(*Role)],
         security=BEARER,
         tags=_TAGS,
         summary="Read an order",
@@ -147,7 +144,7 @@ def _reads(database: Connection, *, guard: Guard) -> Sequence[HTTPRouteHandler]:
 
     @get(
         "/orders/{order_id:str}/history",
-        guards=[guard, only(*_PEOPLE)],
+        guards=[allow(*_PEOPLE)],
         security=BEARER,
         tags=_TAGS,
         summary="Read an order's history",
@@ -173,10 +170,10 @@ def _reads(database: Connection, *, guard: Guard) -> Sequence[HTTPRouteHandler]:
     return [read_order, read_history]
 
 
-def _list(database: Connection, *, guard: Guard) -> HTTPRouteHandler:
+def _list(database: Connection, *, allow: Allow) -> HTTPRouteHandler:
     @get(
         "/orders",
-        guards=[guard, only(*_PEOPLE)],
+        guards=[allow(*_PEOPLE)],
         security=BEARER,
         tags=_TAGS,
         summary="List orders",

@@ -89,5 +89,5 @@ def test_what_may_stand_instead_is_named_with_what_is_missing() -> None:
 
 def test_a_store_of_counts_that_cannot_be_opened_is_a_mistake_not_a_crash() -> None:
     for url in ("redis://127.0.0.1:1", "nonsense", "memcached://x"):
-        with pytest.raises(SettingsError, match="RATE_LIMIT_STORAGE_URL must name a store"):
+        with pytest.raises(SettingsError, match="RATE_LIMIT_STORAGE_URL must be memory://"):
             read(ServiceSettings, {**GOOD, "RATE_LIMIT_STORAGE_URL": url})

@@ -10,8 +10,7 @@ from shopflow.kit import traces
 from shopflow.kit.credentials import Credential
 from shopflow.kit.pages import offset, page
 from shopflow.kit.peer import KEEP_ALIVE
-from shopflow.kit.problems import Kind, Problem
-from shopflow.kit.rate_limits import RateLimit, client_address, storage
+from shopflow.kit.rate_limits import client_address
 from shopflow.kit.server import IDLE_WITHIN
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -70,25 +69,6 @@ def test_a_token_file_is_read_again_when_it_changes_and_kept_when_it_goes(tmp_pa
 )
 def test_addresses_count_as_themselves_and_ipv6_by_its_network(peer: str, key: str) -> None:
     assert client_address({"client": (peer, 1)}) == key
-
-
-async def test_a_limit_refuses_what_is_over_it_and_says_when_to_come_back() -> None:
-    limit = RateLimit("3/minute", name="x", storage=storage("memory://"))
-    for _ in range(3):
-        await limit.count("a")
-    with pytest.raises(Problem) as caught:
-        await limit.count("a")
-    assert caught.value.kind is Kind.TOO_MANY
-    assert 1 <= (caught.value.retry_after or 0) <= 120
-    with pytest.raises(Problem):
-        await limit.check("a")
-    await limit.count("b")
-
-
-async def test_no_rate_is_no_limit() -> None:
-    limit = RateLimit(None, name="x", storage=storage("memory://"))
-    for _ in range(1000):
-        await limit.count("a")
 
 
 def test_our_client_lets_go_of_idle_connections_before_our_server_does() -> None:

@@ -149,6 +149,7 @@ async def opened(*, region: str, from_email: str, endpoint_url: str | None = Non
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         retries={"total_max_attempts": 1, "mode": "standard"},
+        parameter_validation=False,  # the request is built here and from nothing else
         max_pool_connections=CONNECTIONS,
         http_session_cls=StraightSession,
     )
