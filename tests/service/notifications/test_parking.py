@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -193,3 +196,24 @@ async def test_a_message_of_a_stranger_without_properties_is_parked_with_its_byt
     assert parked.body == body
     assert parked.headers[REASON] == "unreadable: malformed-json"
     assert await shop.waiting(CREATED.wait_queue(PAUSE_DELAY)) == 0
+
+
+async def test_whatever_headers_a_message_has_it_is_parked_with_them(shop: Shop) -> None:
+    headers: dict[str, Any] = {
+        "text": "é\u2028",
+        "whole": -(2**63),
+        "broken": 1.5,
+        "yes": True,
+        "nothing": None,
+        "bytes": bytearray(b"\x00\xff"),
+        "decimal": Decimal("1.25"),
+        "instant": datetime(2026, 2, 17, 11, tzinfo=UTC),
+        "list": [1, "two", [3.5]],
+        "table": {"deeper": {"still": 1}},
+        "traceparent": 7,
+        "tracestate": ["x"],
+    }
+    await shop.publish(b"{", headers=headers, message_id="m" * 255)
+    [parked] = await shop.parked()
+    assert {name: parked.headers[name] for name in headers} == headers
+    assert parked.message_id == "m" * 255
