@@ -23,8 +23,8 @@ class Progress(StrEnum):
     """What one try to deliver one notification led to.
 
     SETTLED: sent, or failed for good: nothing is left to do. RETRY: a passing fault, to be counted. WAIT: the channel
-    as a whole cannot be used now, or somebody else is sending this one: try again, uncounted. EXHAUSTED: failed on the
-    last retry, so that an operator should look at it.
+    as a whole cannot be used now, this one rests because an attempt is in doubt, or somebody else is sending it: try
+    again, uncounted. EXHAUSTED: failed on the last retry, so that an operator should look at it.
     """
 
     SETTLED = "settled"

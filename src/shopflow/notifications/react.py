@@ -185,7 +185,7 @@ def _verdict(progress: Sequence[Progress]) -> Verdict:
     if Progress.RETRY in progress:
         return Retry("provider_failed")
     if Progress.WAIT in progress:
-        return Wait("channel_not_usable")
+        return Wait("not_deliverable_now")
     if Progress.EXHAUSTED in progress:
         return Park("provider_failed")
     return Done()
