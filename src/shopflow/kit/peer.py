@@ -3,6 +3,7 @@
 The only file besides the Twilio channel that imports the HTTP client. What an answer means is decided in `clients/`.
 """
 
+import asyncio
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -14,7 +15,10 @@ from shopflow.kit import traces
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import unavailable
 
-_DEADLINE: Final = aiohttp.ClientTimeout(total=1.0, sock_connect=0.25)
+DEADLINE: Final = 1.0
+"""Seconds a call may take, the second try included (B11)."""
+
+_TIMEOUTS: Final = aiohttp.ClientTimeout(total=None, sock_connect=0.25)
 _MAX_ANSWER: Final = 4 * 1024 * 1024
 KEEP_ALIVE: Final = 8.0
 """Seconds an idle connection is kept: less than the server keeps it, so that a reused one is rarely a closed one."""
@@ -54,7 +58,7 @@ class Peer:
             connector=aiohttp.TCPConnector(
                 limit=256, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=10, happy_eyeballs_delay=None
             ),
-            timeout=_DEADLINE,
+            timeout=_TIMEOUTS,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
@@ -74,11 +78,12 @@ class Peer:
         sent = {**traces.carried(), **headers}
         started = perf_counter()
         try:
-            try:
-                return await self._once(method, path, sent)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                # A pooled connection that the neighbour closed while we picked it up.
-                return await self._once(method, path, sent)
+            async with asyncio.timeout(DEADLINE):
+                try:
+                    return await self._once(method, path, sent)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ConnectionTimeoutError):
+                    # A pooled connection that the neighbour closed while we picked it up, or one that was not made yet.
+                    return await self._once(method, path, sent)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._failures.inc()
             raise unavailable(f"{self.name}-unavailable", f"{self.name} does not answer; try again.") from error
