@@ -101,7 +101,8 @@ class Peer:
     async def answers(self) -> bool:
         """Whether the neighbour is there; for `/ready`."""
         try:
-            return (await self._once("GET", "/health", {})).status == 200
+            async with asyncio.timeout(DEADLINE):
+                return (await self._once("GET", "/health", {})).status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
