@@ -93,3 +93,10 @@ def test_what_needs_a_token_says_so(described: tuple[str, dict[str, Any]]) -> No
         assert ("401" in operation["responses"]) == bool(
             operation.get("security") or "Sessions" in operation["tags"]
         ), operation["operationId"]
+
+
+def test_each_body_has_a_sample_to_try(described: tuple[str, dict[str, Any]]) -> None:
+    _, document = described
+    for operation in operations(document):
+        if "requestBody" in operation and operation["summary"] != "Exchange a refresh token for a new pair":
+            assert operation["requestBody"]["content"]["application/json"]["example"], operation["operationId"]

@@ -31,6 +31,15 @@ _NEVER_STORED = CacheControlHeader(no_store=True)
 _UserId = Annotated[str, Parameter(description="A user's UUID.")]
 
 
+_REGISTER_SAMPLE = {
+    "email": "jane.doe@example.com",
+    "password": "S3cur3P@ssw0rd!",
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "phone": "+15551234567",
+}
+
+
 def routes(
     *, database: Database, hashing: Hashing, tokens: Tokens, per_address: RateLimit, per_user: RateLimit
 ) -> list[HTTPRouteHandler]:
@@ -53,6 +62,7 @@ def routes(
         return_dto=None,
         tags=["Accounts"],
         summary="Create an account",
+        opt={"sample": _REGISTER_SAMPLE},
         description="The e-mail address is stored and answered in lower case. Everybody starts as a customer.",
         responses=problems(*_OF_BODY, Kind.CONFLICT),
     )
@@ -68,6 +78,7 @@ def routes(
         cache_control=_NEVER_STORED,
         tags=["Sessions"],
         summary="Sign in",
+        opt={"sample": {name: _REGISTER_SAMPLE[name] for name in ("email", "password")}},
         description="403 tells that the account is deactivated, and only to somebody who knows the password.",
         responses=problems(*_OF_BODY, Kind.UNAUTHENTICATED, Kind.FORBIDDEN),
     )
@@ -128,6 +139,7 @@ def routes(
         return_dto=None,
         tags=["Accounts"],
         summary="Change a profile",
+        opt={"sample": {"first_name": "Jane", "phone": "+15551234567"}},
         description="One's own name and phone; admins change everybody's, and also `role` and `is_active`.",
         responses=problems(*_OF_BODY, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT),
         security=BEARER,

@@ -12,36 +12,12 @@ from uuid import uuid4
 import aiohttp
 
 from shopflow.local.failures import LocalFailure
+from shopflow.orders.bodies import PLACE_ORDER_SAMPLE
 
 _PATIENCE: Final = 30.0
 _MESSAGES: Final = 4
 
 _PASSWORD: Final = "S3cur3P@ssw0rd!"  # noqa: S105 - of a customer made up for the demo
-_ORDER: Final = {
-    "items": [
-        {
-            "product_id": "f47ac10b-58cc-4372-a567-0e02b2c3d479",
-            "product_name": "Wireless Headphones",
-            "quantity": 2,
-            "unit_price": 49.99,
-        },
-        {
-            "product_id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-            "product_name": "USB-C Cable",
-            "quantity": 1,
-            "unit_price": 12.99,
-        },
-    ],
-    "shipping_address": {
-        "street": "742 Evergreen Terrace",
-        "city": "Springfield",
-        "state": "IL",
-        "zip_code": "62704",
-        "country": "US",
-    },
-    "currency": "USD",
-    "notes": "Please leave at the front door.",
-}
 
 
 class Story:
@@ -79,7 +55,7 @@ class Story:
         await self._step(http, "POST", "auth", "/auth/register", body={**customer, "phone": "+15551234567"})
         self._say(f"registered {email}")
         token = await self._signed_in(http, email, _PASSWORD)
-        order = await self._step(http, "POST", "orders", "/orders", token=token, body=_ORDER)
+        order = await self._step(http, "POST", "orders", "/orders", token=token, body=PLACE_ORDER_SAMPLE)
         self._say(f"ordered {len(order['items'])} lines for {order['total_amount']} {order['currency']}: {order['id']}")
         admin = await self._signed_in(http, self._up["admin"]["email"], self._up["admin"]["password"])
         for status in ("confirmed", "shipped", "delivered"):

@@ -5,7 +5,7 @@ Pure. Reading a placement checks all of its rules at once, so that a caller lear
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -38,6 +38,34 @@ class PlaceAddress(msgspec.Struct, frozen=True):
     zip_code: Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
     country: str
     state: Text200 | None = None
+
+
+PLACE_ORDER_SAMPLE: Final = {
+    "items": [
+        {
+            "product_id": "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+            "product_name": "Wireless Headphones",
+            "quantity": 2,
+            "unit_price": 49.99,
+        },
+        {
+            "product_id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            "product_name": "USB-C Cable",
+            "quantity": 1,
+            "unit_price": 12.99,
+        },
+    ],
+    "shipping_address": {
+        "street": "742 Evergreen Terrace",
+        "city": "Springfield",
+        "state": "IL",
+        "zip_code": "62704",
+        "country": "US",
+    },
+    "currency": "USD",
+    "notes": "Please leave at the front door.",
+}
+"""The PRD's own placement (4.2), to be tried on `/docs` and by the demo."""
 
 
 class PlaceOrder(msgspec.Struct, frozen=True):

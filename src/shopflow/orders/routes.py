@@ -23,6 +23,7 @@ from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_foun
 from shopflow.orders import advance, history, place, store
 from shopflow.orders import order as orders
 from shopflow.orders.bodies import (
+    PLACE_ORDER_SAMPLE,
     AdvancedOrder,
     AdvanceOrder,
     OrderForPeople,
@@ -74,6 +75,7 @@ def _writes(
         return_dto=None,
         guards=[allow(*_PEOPLE)],
         security=BEARER,
+        opt={"sample": PLACE_ORDER_SAMPLE},
         tags=_TAGS,
         summary="Place an order",
         description="Subtotals and the total are computed here, exactly; the new order is `pending` and the caller's.",
@@ -98,6 +100,7 @@ def _writes(
         return_dto=None,
         guards=[allow(Role.ADMIN)],
         security=BEARER,
+        opt={"sample": {"status": "confirmed", "reason": "paid"}},
         tags=_TAGS,
         summary="Bring an order to its next state",
         description="pending → confirmed → shipped → delivered, one step at a time (admins only). "
