@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from shopflow.kit import logs, traces
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, Problem
-from shopflow.kit.rabbitmq import BrokerUnavailable, Declared, Delivery, Publisher, Subscriber, Unroutable
+from shopflow.kit.rabbitmq import BrokerUnavailable, Declared, Delivery, Publisher, Subscriber, Unroutable, repeatable
 
 PREFETCH: Final = 10
 ATTEMPT: Final = "x-shopflow-attempt"
@@ -174,10 +174,10 @@ class Consumer:
                 assert_never(verdict)
 
     async def _publish(self, delivery: Delivery, exchange: str, key: str, headers: Mapping[str, Any]) -> None:
-        """The same bytes and headers again, ours added."""
-        kept = {name: value for name, value in delivery.headers.items() if name != "x-death"}
+        """The same bytes again, with those of its headers that can be sent, and ours."""
+        foreign = repeatable({name: value for name, value in delivery.headers.items() if name != "x-death"})
         await self._publisher.publish(
-            exchange, key, delivery.body, message_id=delivery.message_id or "", headers={**kept, **headers}
+            exchange, key, delivery.body, message_id=delivery.message_id or "", headers={**foreign, **headers}
         )
 
 

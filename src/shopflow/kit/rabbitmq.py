@@ -21,6 +21,7 @@ _PREPARE_DEADLINE: Final = 15.0
 _PUBLISH_DEADLINE: Final = 5.0
 _CLOSE_DEADLINE: Final = 2.0
 _HEARTBEAT: Final = 10
+_MOST_HEADERS: Final = 64 * 1024  # bytes: half of the frame that RabbitMQ takes headers in
 _BACK_OFF: Final = (0.1, 5.0)  # seconds: the first pause between two tries, and the longest
 _LOST: Final = (AMQPError, ConnectionError, OSError, TimeoutError, RuntimeError)
 
@@ -326,6 +327,29 @@ class Subscriber(Link):
                 self._running.discard(task)
 
         return take
+
+
+def repeatable(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Those headers of a delivery that can be sent again: a stranger's may be such that our library only reads them.
+
+    Left out are values that it cannot write (a double beyond single precision, text that is not UTF-8), and what goes
+    beyond 64 KiB, since a copy carries more headers than its original and they have to fit into one frame.
+    """
+    kept: dict[str, Any] = {}
+    size = 0
+    for name, value in headers.items():
+        length = _written_length(name, value)
+        if length is not None and size + length <= _MOST_HEADERS:
+            kept[name] = value
+            size += length
+    return kept
+
+
+def _written_length(name: str, value: Any) -> int | None:
+    try:
+        return len(aio_pika.Message(b"", headers={name: value}).properties.marshal())
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 async def _quietly(action: Awaitable[Any]) -> None:

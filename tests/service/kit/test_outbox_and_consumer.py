@@ -1,11 +1,14 @@
 """The way of an event: outbox row → relay → broker → consumer, on a real PostgreSQL and a real RabbitMQ."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
+import pamqp.encode
 import pytest
 
 from shopflow.contracts.topology import (
@@ -31,6 +34,7 @@ TOPOLOGY = consumer_topology("quorum", DELAYS)
 INSERT = "INSERT INTO outbox (event_id, subject_id, routing_key, body, headers) VALUES ($1, $2, $3, $4, $5)"
 
 Handle = Callable[[bytes, bool], Awaitable[Verdict]]
+Publish = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @pytest.fixture
@@ -237,6 +241,40 @@ async def test_what_no_retry_helps_is_parked_at_once(publisher: Publisher, consu
     await publisher.publish(EVENTS_EXCHANGE, CREATED.routing_key, b"{}", message_id="m", headers={ATTEMPT: 10**9})
     [parked] = await taken(broker_url, DEAD_LETTER_QUEUE, 1)
     assert (parked.headers[REASON], parked.headers[ATTEMPT]) == ("order_not_found", 3)
+
+
+@pytest.fixture
+async def foreign(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """Publishes as other AMQP libraries do, which write numbers as doubles."""
+
+    async def publish(headers: dict[str, Any]) -> None:
+        write_value = pamqp.encode.encode_table_value
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                pamqp.encode,
+                "encode_table_value",
+                lambda value: b"d" + struct.pack(">d", value) if isinstance(value, float) else write_value(value),
+            )
+            async with await aio_pika.connect(broker_url) as connection:
+                channel = await connection.channel()
+                exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
+                await exchange.publish(aio_pika.Message(b"{}", headers=headers), CREATED.routing_key)
+
+    return publish
+
+
+@pytest.mark.parametrize("unrepeatable", [1e300, "x" * 100_000])
+async def test_a_header_that_cannot_be_sent_again_does_not_keep_its_message_from_being_parked(
+    consume: Consume, foreign: Publish, broker_url: str, unrepeatable: object
+) -> None:
+    async def fail(_: bytes, __: bool) -> Verdict:
+        return Retry("still_broken")
+
+    await consume(fail)
+    await foreign({"a-weight": unrepeatable, "origin": "elsewhere"})
+    [parked] = await taken(broker_url, DEAD_LETTER_QUEUE, 1)
+    assert (parked.headers["origin"], parked.headers[REASON]) == ("elsewhere", "still_broken")
+    assert "a-weight" not in parked.headers
 
 
 async def test_consuming_goes_on_after_the_queue_was_deleted_under_it(
