@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shopflow.contracts.events import Destination, OrderCreated, OrderShipped
@@ -151,7 +151,6 @@ def test_an_email_names_its_language_hides_layout_from_readers_and_fetches_nothi
     assert ("th", ("scope",)) in [(tag, names[:1]) for tag, names in structure.shape]
 
 
-@settings(deadline=None)
 @given(text=any_text, event=st.sampled_from([CREATED, SHIPPED]))
 def test_no_customers_text_changes_the_structure_of_an_email(text: str, event: OrderCreated | OrderShipped) -> None:
     plain = Structure(RENDERER.render(event, *changed("word")).html)
@@ -161,7 +160,6 @@ def test_no_customers_text_changes_the_structure_of_an_email(text: str, event: O
     assert tried.comments == plain.comments
 
 
-@settings(deadline=None)
 @given(text=any_text)
 def test_customers_text_is_shown_as_it_is_and_never_run(text: str) -> None:
     message = RENDERER.render(CREATED, *changed(text))
@@ -171,7 +169,6 @@ def test_customers_text_is_shown_as_it_is_and_never_run(text: str) -> None:
     assert " ".join(shown.split()) in Structure(message.html).text
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_one_line_leaves_nothing_that_breaks_hides_or_turns_text(text: str) -> None:
     cleaned = one_line(text, most=50)
@@ -184,7 +181,6 @@ def test_one_line_leaves_nothing_that_breaks_hides_or_turns_text(text: str) -> N
     cleaned.encode()
 
 
-@settings(deadline=None)
 @given(text=any_text, event=st.sampled_from([CREATED, SHIPPED]))
 def test_a_subject_is_one_short_line(text: str, event: OrderCreated | OrderShipped) -> None:
     subject = RENDERER.render(event, *changed(text)).subject
@@ -193,7 +189,6 @@ def test_a_subject_is_one_short_line(text: str, event: OrderCreated | OrderShipp
     assert subject.isprintable()
 
 
-@settings(deadline=None)
 @given(
     amount=amounts,
     currency=currencies,
