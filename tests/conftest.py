@@ -9,6 +9,7 @@ from uuid import uuid4
 import aio_pika
 import aiohttp
 import asyncpg
+import hypothesis
 import pytest
 
 from shopflow.contracts.topology import RETRY_DELAYS, consumer_topology
@@ -25,6 +26,13 @@ PASSWORD = "only-for-tests"
 MakeDatabase = Callable[[str], Awaitable[str]]
 Serve = Callable[[Application], Awaitable[str]]
 
+# How long an example takes says more about the machine than about us; a run is no throw of dice, so that what is green
+# here is green elsewhere.
+hypothesis.settings.register_profile(
+    "shopflow", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shopflow")
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
@@ -36,7 +44,8 @@ def root() -> Path:
 async def postgres() -> AsyncIterator[embedded_postgres.PostgreSQL]:
     """A PostgreSQL server for the run; `SHOPFLOW_TEST_POSTGRES_BIN` names the programs of another version."""
     named = os.environ.get("SHOPFLOW_TEST_POSTGRES_BIN")
-    async with embedded_postgres.throwaway(binaries=Path(named) if named else None) as server:
+    by_hand = {"autovacuum": "off"}  # it would count rows anew, and plans with them, in the middle of a test
+    async with embedded_postgres.throwaway(binaries=Path(named) if named else None, options=by_hand) as server:
         yield server
 
 
