@@ -207,7 +207,7 @@ async def test_without_auth_service_or_database_the_answer_is_a_503_with_retry_a
 async def test_a_users_requests_beyond_the_limit_are_429_over_all_routes_and_services_are_not_counted(
     settings: Any, auth: Auth, serving: Serve, http: aiohttp.ClientSession
 ) -> None:
-    limited = settings_of(database_url=settings.database_url, auth_service_url=auth.url, rate_limit_orders="3/hour")
+    limited = settings_of(database_url=settings.database_url, auth_service_url=auth.url, rate_limit_orders="3/day")
     shop = await opened(limited, auth, serving, http)
     order = await shop.place()
     await shop.ask("GET", "/orders", shop.customer, expect=200)
