@@ -1,7 +1,7 @@
 """Each answer a provider can give becomes the outcome of its class, after exactly one request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -345,11 +345,13 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(header: str | None, seconds
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
+async def moto() -> AsyncIterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    url = f"http://{host}:{port}"
+    await verify(url, "first@example.com")  # it imports its SES while the first request waits, longer than ours would
+    yield url
     server.stop()
 
 
