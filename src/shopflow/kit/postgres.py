@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import asyncpg
 
-from shopflow.kit.problems import unavailable
+from shopflow.kit.problems import Problem, unavailable
 
 POOL_SIZE: Final = 20
 """Connections of one instance, all uses counted (PRD 10.3, R65)."""
@@ -18,26 +18,24 @@ POOL_SIZE: Final = 20
 _ACQUIRE_DEADLINE: Final = 2.0
 _STATEMENT_DEADLINE: Final = 5.0
 _CONNECT_DEADLINE: Final = 5.0
+_RELEASE_DEADLINE: Final = 2.0
+_CLOSE_DEADLINE: Final = 2.0
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of an answer: columns by name."""
 
-_GONE = (
+_errors = asyncpg.exceptions
+_GONE: Final = (
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
     asyncpg.InternalClientError,
-    asyncpg.exceptions.CannotConnectNowError,
-    asyncpg.exceptions.AdminShutdownError,
-    asyncpg.exceptions.CrashShutdownError,
-    asyncpg.exceptions.TooManyConnectionsError,
-    asyncpg.exceptions.InsufficientResourcesError,
-    asyncpg.exceptions.QueryCanceledError,
-    asyncpg.exceptions.LockNotAvailableError,
-    asyncpg.exceptions.ReadOnlySQLTransactionError,
-    asyncpg.exceptions.DeadlockDetectedError,
-    asyncpg.exceptions.SerializationError,
-    asyncpg.exceptions.InvalidAuthorizationSpecificationError,
-    asyncpg.exceptions.InvalidCatalogNameError,
+    _errors.OperatorInterventionError,  # starting, stopping, or cancelled by a deadline
+    _errors.InsufficientResourcesError,
+    _errors.PostgresSystemError,
+    _errors.LockNotAvailableError,
+    _errors.IdleInTransactionSessionTimeoutError,
+    _errors.ReadOnlySQLTransactionError,
+    _errors.DeadlockDetectedError,
+    _errors.SerializationError,
     OSError,
     TimeoutError,
 )
@@ -94,11 +92,11 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Hands the connections back; what is still running gets three seconds."""
+        """Hands the connections back; what is still running gets two seconds."""
         if self._pool is None:
             return
         try:
-            await asyncio.wait_for(self._pool.close(), 3)
+            await asyncio.wait_for(self._pool.close(), _CLOSE_DEADLINE)
         except TimeoutError:
             self._pool.terminate()
 
@@ -162,36 +160,60 @@ class _Borrowed:
             self._connection = await self._pool.acquire(timeout=deadline)
         except BaseException as error:
             self._in_use[0] -= 1
-            if (ours := _ours(error)) is not None:
-                raise ours from error
+            if _refuses_us(error):
+                raise _unavailable() from error
             raise
         return self._connection
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._in_use[0] -= 1
-        await self._pool.release(self._connection)
-        if error is not None and (ours := _ours(error)) is not None:
+        lost = error is not None and _is_lost(self._connection)
+        try:
+            await self._pool.release(self._connection, timeout=_RELEASE_DEADLINE)
+        except TimeoutError as late:  # it neither cancels a statement nor rolls back: the pool has dropped it
+            raise _unavailable() from (error or late)
+        finally:
+            self._in_use[0] -= 1
+        if error is not None and (ours := _ours(error, lost=lost)) is not None:
             raise ours from error
 
 
-def _ours(error: BaseException) -> Exception | None:
-    """A driver's error as ShopFlow's: unavailable, or AlreadyExists. None for a defect, which stays what it is."""
+def _unavailable() -> Problem:
+    return unavailable("database-unavailable", "The database does not answer; try again.")
+
+
+def _refuses_us(error: BaseException) -> bool:
+    """Whether getting a connection failed for a reason outside our statements: whatever the server says is one."""
+    return isinstance(error, (*_GONE, asyncpg.PostgresError, asyncpg.InterfaceError))
+
+
+def _is_lost(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # it broke in a transaction, and the pool has taken it back
+        return True
+
+
+def _ours(error: BaseException, *, lost: bool) -> Exception | None:
+    """A statement's error as ShopFlow's: unavailable, or AlreadyExists. None for a defect, which stays what it is.
+
+    The driver has one kind of error for using a connection wrongly and for using one that is gone: `lost` tells.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        error.detail = None  # PostgreSQL repeats the row's values there, and a log must not (A17)
     if isinstance(error, asyncpg.UniqueViolationError):
         return AlreadyExists(error.constraint_name or "")
-    if isinstance(error, asyncpg.DataError):  # a kind of InterfaceError: a parameter of the wrong type is our defect
-        return None
-    if isinstance(error, _GONE):
-        return unavailable("database-unavailable", "The database does not answer; try again.")
+    if isinstance(error, _GONE) or (lost and isinstance(error, asyncpg.InterfaceError)):
+        return _unavailable()
     return None
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns the driver's errors into ShopFlow's, for connections outside a pool."""
+    """Turns the errors of a connection outside a pool into ShopFlow's."""
     try:
         yield
     except Exception as error:
-        if (ours := _ours(error)) is not None:
+        if (ours := _ours(error, lost=True)) is not None:
             raise ours from error
         raise
 
@@ -202,8 +224,12 @@ async def connect(url: str) -> asyncpg.Connection:
     Raises:
         Problem: of kind unavailable.
     """
-    with translated():
+    try:
         return await asyncpg.connect(url, timeout=_CONNECT_DEADLINE)
+    except Exception as error:
+        if _refuses_us(error):
+            raise _unavailable() from error
+        raise
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
