@@ -1,6 +1,8 @@
 """The way of an event: outbox row → relay → broker → consumer, on a real PostgreSQL and a real RabbitMQ."""
 
 import asyncio
+import os
+import signal
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -32,6 +34,8 @@ DELAYS = (0.1, 0.2, 0.4)
 TOPOLOGY = consumer_topology("quorum", DELAYS)
 
 INSERT = "INSERT INTO outbox (event_id, subject_id, routing_key, body, headers) VALUES ($1, $2, $3, $4, $5)"
+
+CLAIMED = "SELECT count(*) FROM outbox WHERE claimed_by IS NOT NULL"
 
 Handle = Callable[[bytes, bool], Awaitable[Verdict]]
 Publish = Callable[[dict[str, Any]], Awaitable[None]]
@@ -171,6 +175,32 @@ async def test_two_relays_publish_each_event_once(
     await other.close()
     assert sorted(each.message_id or "" for each in messages) == sorted(written)
     await until(lambda: _equals(published(database), 50))
+
+
+async def test_an_event_that_cannot_be_sent_holds_up_no_other(
+    database: Database, relay: Relay, broker_url: str
+) -> None:
+    await database.execute(INSERT, uuid4(), uuid4(), CREATED.routing_key, b"{}", b'{"traceparent": 1}')
+    event_id = await write(database)
+    relay.wake()
+    assert [each.message_id for each in await taken(broker_url, CREATED.queue, 1)] == [str(event_id)]
+
+
+async def test_a_relay_that_stops_leaves_nothing_claimed(
+    database: Database, publisher: Publisher, rabbitmq: RabbitMQ
+) -> None:
+    relay = Relay(database, publisher, exchange=EVENTS_EXCHANGE, metrics=Metrics())
+    await relay.open()
+    assert rabbitmq.child is not None
+    os.kill(rabbitmq.child.identity.pid, signal.SIGSTOP)  # connected, and confirming nothing
+    try:
+        await write(database)
+        relay.wake()
+        await until(lambda: _equals(database.fetchval(CLAIMED), 1))
+        await relay.close()
+        assert await database.fetchval(CLAIMED) == 0
+    finally:
+        os.kill(rabbitmq.child.identity.pid, signal.SIGCONT)
 
 
 async def test_an_unroutable_event_stays_in_the_outbox_until_its_queue_is_back(
