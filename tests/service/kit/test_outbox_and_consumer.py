@@ -177,13 +177,11 @@ async def test_two_relays_publish_each_event_once(
     await until(lambda: _equals(published(database), 50))
 
 
-async def test_an_event_that_cannot_be_sent_holds_up_no_other(
-    database: Database, relay: Relay, broker_url: str
-) -> None:
+async def test_an_event_that_cannot_be_sent_holds_up_no_other(database: Database, relay: Relay) -> None:
     await database.execute(INSERT, uuid4(), uuid4(), CREATED.routing_key, b"{}", b'{"traceparent": 1}')
-    event_id = await write(database)
+    await write(database)
     relay.wake()
-    assert [each.message_id for each in await taken(broker_url, CREATED.queue, 1)] == [str(event_id)]
+    await until(lambda: _equals(published(database), 1))
 
 
 async def test_a_relay_that_stops_leaves_nothing_claimed(
