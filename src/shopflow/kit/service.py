@@ -25,6 +25,7 @@ from shopflow import __version__
 from shopflow.kit import answers, logs, openapi, traces
 from shopflow.kit.metrics import CONTENT_TYPE, Metrics
 from shopflow.kit.problems import Problem
+from shopflow.kit.queries import StrictQueries
 
 QUIET: Final = {"quiet": True}
 """`opt=` of handlers that are called so often that a log line for each would drown the others."""
@@ -107,6 +108,7 @@ class Application:
         self._internal_paths = frozenset(path for each in handlers if each.opt.get("internal") for path in each.paths)
         self.litestar = Litestar(
             route_handlers=handlers,
+            before_request=StrictQueries(),
             exception_handlers={
                 Problem: answers.answer_problem,
                 HTTPException: answers.answer_refusal,
