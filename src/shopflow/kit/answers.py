@@ -8,6 +8,7 @@ from litestar import Request, Response
 from litestar.dto import AbstractDTO
 from litestar.exceptions import (
     HTTPException,
+    InternalServerException,
     MethodNotAllowedException,
     NotFoundException,
     ValidationException,
@@ -144,9 +145,12 @@ def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Pro
             return Problem(Kind.TOO_LARGE, "body-too-large", "The body is larger than this path accepts.")
         case _ if error.status_code < 500:
             return invalid(FieldError("request", "is not well-formed"), code="malformed-request")
-        case _:  # Litestar's own word for a caller who hung up; there is nobody left to read this
-            logs.logger("http").warning("request_not_finished", error=type(error).__name__)
-            return Problem(Kind.INTERNAL, "internal-error", "The request was not finished.")
+        case InternalServerException(detail="client disconnected prematurely"):  # or broke off in broken chunks
+            logs.logger("http").warning("request_not_finished")
+            return invalid(FieldError("body", "is not finished"), code="malformed-request")
+        case _:
+            logs.logger("http").error("unhandled_error", error=type(error).__name__, exc_info=error)
+            return Problem(Kind.INTERNAL, "internal-error", "Something broke on our side; quote the trace id.")
 
 
 def _allowed(request: Request[Any, Any, Any]) -> list[str]:

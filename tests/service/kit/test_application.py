@@ -37,8 +37,11 @@ def application(*, ready: bool = True, vital: bool = True, origins: tuple[str, .
         return data
 
     @get("/things")
-    async def things(page: Annotated[int, QueryParameter(ge=1)] = 1) -> dict[str, int]:
-        return {"page": page}
+    async def things(
+        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        colour: Annotated[str | None, QueryParameter(name="scope")] = None,
+    ) -> dict[str, int | str | None]:
+        return {"page": page, "scope": colour}
 
     @get("/missing")
     async def missing() -> None:
@@ -164,10 +167,34 @@ async def test_decimals_go_out_as_exact_numbers(http: aiohttp.ClientSession, url
 
 
 async def test_a_query_parameter_out_of_bounds_is_a_400_that_names_it(http: aiohttp.ClientSession, url: str) -> None:
-    for value in ("0", "x", "1.5"):
+    for value in ("0", "-1", "x", "1.5", "1.0", "1e0", "+1", " 1", "1_0", "0x1", "\u0661", ""):
         async with http.get(f"{url}/things", params={"page": value}) as response:
             body = await problem(response, 400)
         assert body["errors"][0]["field"] == "page"
+
+
+@pytest.mark.parametrize(("query", "field"), [("page=1&page=1", "page"), ("scope=a&page=1&scope=b", "scope")])
+async def test_a_repeated_query_parameter_is_a_400_that_names_it(
+    http: aiohttp.ClientSession, url: str, query: str, field: str
+) -> None:
+    async with http.get(f"{url}/things?{query}") as response:
+        body = await problem(response, 400)
+    assert body["errors"] == [{"field": field, "rule": "must be given once"}]
+
+
+async def test_unknown_query_parameters_are_ignored_however_often_they_come(
+    http: aiohttp.ClientSession, url: str
+) -> None:
+    async with http.get(f"{url}/things?page=2&colour=red&colour=blue&scope=1.0") as response:
+        assert await response.json() == {"page": 2, "scope": "1.0"}
+
+
+async def test_a_body_in_broken_chunks_is_a_400_and_no_defect_of_ours(url: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"POST /things HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
 
 
 async def test_who_sends_too_much_hears_the_413_and_not_a_broken_connection(
