@@ -140,6 +140,8 @@ class Link:
             async with asyncio.timeout(_PREPARE_DEADLINE):
                 await self._declare(connection)
                 channel = await self._prepare(connection)
+            if self._closing:  # the cancellation was swallowed as in _supervise: nothing else would end this life
+                return
             self._up.set()
             self._gauge.set(1)
             self._log.info("broker_connected", link=self._name)

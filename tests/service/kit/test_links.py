@@ -1,8 +1,10 @@
 """Links at the ends of their lives: to a broker that is not there, and while a service stops."""
 
 import asyncio
+from contextlib import suppress
 
 import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from shopflow.contracts.topology import EVENTS_EXCHANGE, SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
@@ -18,6 +20,30 @@ async def test_a_link_can_be_closed_at_any_moment_of_a_failing_connect() -> None
             await publisher.open()
             await asyncio.sleep(turn % 40 * 0.0003)  # the moments in which a cancellation meets the refusal
             await publisher.close()
+
+
+class Swallowing(Publisher):
+    """Loses a cancellation while it connects, as `wait_for` of Python 3.11 does when its answer comes that moment."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, name="test", topology=events_topology("quorum"), metrics=Metrics())
+        self.connecting = asyncio.Event()
+
+    async def _prepare(self, connection: AbstractConnection) -> AbstractChannel:
+        channel = await super()._prepare(connection)
+        self.connecting.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return channel
+
+
+async def test_a_link_can_be_closed_at_the_very_moment_of_a_connect(broker_url: str) -> None:
+    publisher = Swallowing(broker_url)
+    await publisher.open()
+    await publisher.connecting.wait()
+    async with asyncio.timeout(20):
+        await publisher.close()
+    assert not await publisher.answers()
 
 
 async def test_what_has_stopped_taking_messages_takes_none_after_losing_its_connection(broker_url: str) -> None:
