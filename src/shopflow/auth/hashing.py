@@ -3,10 +3,10 @@
 A hash takes a quarter of a second of one core (R16); the event loop never does one, and validation never waits for one.
 """
 
+import asyncio
 import os
 import sys
 import threading
-from asyncio import get_running_loop
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
@@ -47,7 +47,9 @@ class Hashing:
         self._taken = 0
         self._seconds = _SECONDS_AT_12 * 2.0 ** (cost - 12)
         self._measured = metrics.histogram("password_hash_seconds", "Time that one bcrypt hash takes a core.")
-        self._refused = metrics.counter("password_hashes_refused", "Hashes not begun, because the queue was too long.")
+        self._refused = metrics.counter(
+            "password_hashes_refused_total", "Hashes not begun, because the queue was too long."
+        )
         metrics.observed("password_hashes_waiting", "Hashes begun or waiting.", lambda: self._taken)
 
     async def open(self) -> None:
@@ -55,7 +57,7 @@ class Hashing:
 
     async def close(self) -> None:
         """Lets the hashes that run come to their end, and begins no other."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
 
     async def hashed(self, password: str) -> str:
         """A new hash; raises a problem of kind unavailable when it would have to wait for too long."""
@@ -77,7 +79,7 @@ class Hashing:
             raise unavailable("password-queue-full", "Too many sign-ins at once; try again.", retry_after=ceil(wait))
         self._taken += 1
         try:
-            answer, seconds = await get_running_loop().run_in_executor(self._threads, _timed, work)
+            answer, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, _timed, work)
         finally:
             self._taken -= 1
         self._seconds += _SMOOTHING * (seconds - self._seconds)

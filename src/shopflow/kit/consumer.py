@@ -20,7 +20,7 @@ ATTEMPT: Final = "x-shopflow-attempt"
 REASON: Final = "x-shopflow-reason"
 
 _DEADLINE: Final = 60.0
-_DRAIN_WITHIN: Final = 4.0
+_DRAIN_WITHIN: Final = 2.5
 _HAND_BACK_AFTER: Final = 1.0
 
 

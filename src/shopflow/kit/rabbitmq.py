@@ -19,7 +19,8 @@ from shopflow.kit.metrics import Metrics
 _CONNECT_DEADLINE: Final = 5.0
 _PREPARE_DEADLINE: Final = 15.0
 _PUBLISH_DEADLINE: Final = 5.0
-_CLOSE_DEADLINE: Final = 2.0
+_SETTLE_DEADLINE: Final = 2.0
+_CLOSE_DEADLINE: Final = 1.0  # for each step of leaving a broker that may be gone; a stop has ten seconds for all
 _HEARTBEAT: Final = 10
 _MOST_HEADERS: Final = 64 * 1024  # bytes: half of the frame that RabbitMQ takes headers in
 _BACK_OFF: Final = (0.1, 5.0)  # seconds: the first pause between two tries, and the longest
@@ -156,7 +157,7 @@ class Link:
         raise NotImplementedError
 
     async def _dismantle(self, connection: AbstractConnection) -> None:
-        await _quietly(connection.close())
+        await _quietly(connection.close(), within=_CLOSE_DEADLINE)
 
     async def _until_lost(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
         signs = [
@@ -255,11 +256,11 @@ class Delivery:
 
     async def acknowledge(self) -> None:
         """Tells the broker that the message is dealt with."""
-        await _quietly(self._message.ack())
+        await _quietly(self._message.ack(), within=_SETTLE_DEADLINE)
 
     async def hand_back(self) -> None:
         """Tells the broker to deliver the message again."""
-        await _quietly(self._message.nack(requeue=True))
+        await _quietly(self._message.nack(requeue=True), within=_SETTLE_DEADLINE)
 
 
 class Subscriber(Link):
@@ -295,14 +296,15 @@ class Subscriber(Link):
         What is cut off stays unacknowledged, so the broker delivers it again once the connection closes.
         """
         self._closing = True  # a connection that breaks from here on is not rebuilt: it would consume again
-        await asyncio.gather(*(_quietly(queue.cancel(tag)) for queue, tag in self._consumers))
+        leaving = (_quietly(queue.cancel(tag), within=_CLOSE_DEADLINE) for queue, tag in self._consumers)
+        await asyncio.gather(*leaving)
         self._consumers.clear()
         if self._running:
             await asyncio.wait(self._running, timeout=within)
         for task in tuple(self._running):
             task.cancel()
         if self._running:
-            await asyncio.wait(self._running, timeout=1)
+            await asyncio.wait(self._running, timeout=_CLOSE_DEADLINE)
 
     async def _prepare(self, connection: AbstractConnection) -> AbstractChannel:
         channel = await connection.channel(publisher_confirms=False)
@@ -354,10 +356,10 @@ def _written_length(name: str, value: Any) -> int | None:
         return None
 
 
-async def _quietly(action: Awaitable[Any]) -> None:
+async def _quietly(action: Awaitable[Any], *, within: float) -> None:
     """For what is done to a connection that may be gone already: the broker redelivers, so nothing is lost."""
     try:
-        async with asyncio.timeout(_CLOSE_DEADLINE):
+        async with asyncio.timeout(within):
             await action
     except Exception as error:
         if not _is_loss(error):

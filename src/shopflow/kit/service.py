@@ -34,6 +34,10 @@ INTERNAL: Final = {"quiet": True, "internal": True}
 """As QUIET, for paths that only services and operators call: they never answer CORS (R68)."""
 
 
+CLOSE_WITHIN: Final = 4.5
+"""Seconds that all resources together may take to close; those that are left then get a last moment each."""
+
+_LAST_MOMENT: Final = 0.1
 _DRAINED: Final = 8 * 1024 * 1024
 _DRAIN_WITHIN: Final = 2.0
 
@@ -96,6 +100,7 @@ class Application:
         self._resources = tuple(resources)
         self._dependencies = tuple(dependencies)
         self._opened = AsyncExitStack()
+        self._closed_by: float | None = None
         self._log = logs.logger("http")
         self._seconds = metrics.histogram(
             "http_request_seconds", "Time from a request's first byte to its answer.", ("method", "route", "status")
@@ -126,12 +131,22 @@ class Application:
         async with AsyncExitStack() as stack:
             for resource in self._resources:
                 await resource.open()
-                stack.push_async_callback(resource.close)
+                stack.push_async_callback(self._close, resource)
             self._opened = stack.pop_all()
 
     async def close(self) -> None:
-        """Closes every resource, the last one first."""
+        """Closes every resource, the last one first. One that hangs is left behind: the process ends anyway."""
+        self._closed_by = asyncio.get_running_loop().time() + CLOSE_WITHIN
         await self._opened.aclose()
+
+    async def _close(self, resource: Resource) -> None:
+        now = asyncio.get_running_loop().time()
+        by = self._closed_by or now + CLOSE_WITHIN
+        try:
+            async with asyncio.timeout_at(max(by, now + _LAST_MOMENT)):
+                await resource.close()
+        except TimeoutError:
+            self._log.warning("resource_not_closed", resource=type(resource).__name__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
