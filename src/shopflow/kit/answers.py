@@ -101,8 +101,9 @@ def problems(*kinds: Kind, limited: bool = True) -> dict[int, ResponseSpec]:
     }
 
 
-def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
-    """A problem on the wire: the one place that turns a kind into a status."""
+def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """A problem on the wire: the one place that turns a kind into a status. Its code is kept for the log line."""
+    cast("dict[str, Any]", request.scope)["problem"] = problem.code
     status, title = STATUSES[problem.kind]
     headers = dict(problem.headers)
     if problem.retry_after is not None:

@@ -185,9 +185,17 @@ class Application:
         if (child := self._children.get(key)) is None:
             child = self._children[key] = self._seconds.labels(*key)
         child.observe(seconds)
-        quiet = status < 500 and "route_handler" in matched and matched["route_handler"].opt.get("quiet")
-        write = self._log.debug if quiet else self._log.info
-        write("request", method=key[0], route=route, status=status, ms=round(seconds * 1000, 2))
+        said = {"problem": matched["problem"]} if "problem" in matched else {}
+        self._level(matched, status)(
+            "request", method=key[0], route=route, status=status, ms=round(seconds * 1000, 2), **said
+        )
+
+    def _level(self, matched: dict[str, Any], status: int) -> Callable[..., Any]:
+        """Debug for what a quiet route always answers; a 401 is such an answer, since whoever asked logs it too."""
+        if status >= 500:
+            return self._log.warning
+        quiet = "route_handler" in matched and matched["route_handler"].opt.get("quiet")
+        return self._log.debug if quiet and (status < 400 or status == 401) else self._log.info
 
     def _own_routes(self) -> list[HTTPRouteHandler]:
         @get("/health", opt=INTERNAL, tags=["Operation"], summary="The process lives")

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import aiohttp
 import msgspec
 import pytest
+import structlog
 from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
 
 from shopflow.kit.answers import json_body, problems
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.problems import Kind, not_found
-from shopflow.kit.server import PortTaken, running
+from shopflow.kit.problems import Kind, not_found, unauthenticated
+from shopflow.kit.server import IDLE_WITHIN, PortTaken, running
 from shopflow.kit.service import INTERNAL, Application, Dependency
 from shopflow.local.ports import free_port
 
@@ -55,13 +56,17 @@ def application(*, ready: bool = True, vital: bool = True, origins: tuple[str, .
     async def inside() -> dict[str, str]:
         return {}
 
+    @get("/inside/refused", opt=INTERNAL)
+    async def inside_refused() -> None:
+        raise unauthenticated("token-invalid", "The token is not valid.")
+
     async def answers() -> bool:
         return ready
 
     return Application(
         name="thing-service",
         summary="Things.",
-        routes=[make, things, missing, defect, inside],
+        routes=[make, things, missing, defect, inside, inside_refused],
         resources=[],
         dependencies=[Dependency(name="database", answers=answers, vital=vital)],
         metrics=Metrics(),
@@ -235,6 +240,28 @@ async def test_a_defect_is_a_500_without_its_traceback(http: aiohttp.ClientSessi
     assert "ZeroDivision" not in str(body)
 
 
+@pytest.mark.parametrize(
+    ("path", "level", "line"),
+    [
+        ("/things", "info", {"route": "/things", "status": 200}),
+        ("/missing", "info", {"route": "/missing", "status": 404, "problem": "thing-not-found"}),
+        ("/defect", "warning", {"route": "/defect", "status": 500, "problem": "internal-error"}),
+        ("/inside", "debug", {"route": "/inside", "status": 200}),
+        ("/inside/refused", "debug", {"route": "/inside/refused", "status": 401, "problem": "token-invalid"}),
+        ("/inside/unknown", "info", {"route": "unmatched", "status": 404, "problem": "path-not-found"}),
+    ],
+)
+async def test_a_request_is_one_log_line_that_names_its_problem(
+    http: aiohttp.ClientSession, url: str, *, path: str, level: str, line: dict[str, Any]
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with http.get(f"{url}{path}") as response:
+            await response.read()
+    [request] = [each for each in lines if each["event"] == "request"]
+    assert request.pop("ms") >= 0
+    assert request == {"event": "request", "component": "http", "log_level": level, "method": "GET", **line}
+
+
 async def test_head_is_answered_as_get_without_a_body(http: aiohttp.ClientSession, url: str) -> None:
     async with http.head(f"{url}/health") as response:
         assert (response.status, await response.read()) == (200, b"")
@@ -271,7 +298,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
 
 async def test_a_stop_does_not_wait_for_idle_connections() -> None:
     port = free_port()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(IDLE_WITHIN - 2):
         async with running(application(), host="127.0.0.1", port=port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
