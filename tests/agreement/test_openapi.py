@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from shopflow.kit.service import Application
@@ -69,6 +70,18 @@ def test_each_document_is_valid_openapi_3_1(described: tuple[str, dict[str, Any]
     _, document = described
     assert document["openapi"].startswith("3.1")
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_what_more_is_shown_to_some_still_fits_the_document(described: tuple[str, dict[str, Any]]) -> None:
+    service, document = described
+    if service == "orders":
+        seen = {"from": None, "to": "pending", "role": "customer", "at": "2026-02-17T11:00:00.000Z"}
+        asked = {"actor_id": "a", "reason": None, "trace_id": None}
+        answered = document["paths"]["/orders/{order_id}/history"]["get"]["responses"]["200"]["content"]
+        schema = {**answered["application/json"]["schema"], "components": document["components"]}
+        pagination = {"page": 1, "limit": 20, "total_items": 1, "total_pages": 1}
+        for entry in (seen, seen | asked):
+            OAS31Validator(schema).validate({"data": [entry], "pagination": pagination})
 
 
 def test_each_document_has_every_path_and_method(described: tuple[str, dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """The API's own description: OpenAPI 3.1 at `/openapi.json`, and a page to read and try it at `/docs`, offline too.
 
-Litestar derives the document from the handlers; what it cannot know is said here: exact decimals are JSON numbers.
+Litestar derives the document from the handlers; what it cannot know is said here: exact decimals are JSON numbers, and
+an answer may fit several of the shapes that a handler names.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ def document(*, name: str, summary: str, version: str, routes: Sequence[HTTPRout
                 ),
             ),
         )
-        return msgspec.json.encode(_with_samples(described, described.openapi_schema.to_schema()))
+        return msgspec.json.encode(_overlapping(_with_samples(described, described.openapi_schema.to_schema())))
 
     return made
 
@@ -61,6 +62,17 @@ def _with_samples(described: Litestar, document: dict[str, Any]) -> dict[str, An
                     operation = document["paths"][route.path_format][method.lower()]
                     operation["requestBody"]["content"]["application/json"]["example"] = sample
     return document
+
+
+def _overlapping(described: Any) -> Any:
+    """Litestar's `oneOf` forbids a value that fits two shapes; what admins see fits the owner's shape too."""
+    match described:
+        case dict():
+            return {"anyOf" if name == "oneOf" else name: _overlapping(below) for name, below in described.items()}
+        case list():
+            return [_overlapping(below) for below in described]
+        case _:
+            return described
 
 
 def pages(name: str, read: Callable[[], bytes]) -> list[HTTPRouteHandler]:
