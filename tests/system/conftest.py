@@ -18,8 +18,8 @@ import pytest
 
 from shopflow.local.ports import is_free
 
-_READY_WITHIN = 90
-_STOPPED_WITHIN = 40
+_READY_WITHIN = 150
+_STOPPED_WITHIN = 75
 
 
 class RunningPlatform:
@@ -82,7 +82,7 @@ def command(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     """Runs one `shopflow` command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "shopflow", *arguments],
-        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False,
+        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ async def registered(http: aiohttp.ClientSession, up: dict[str, Any], name: str)
     return Shopper(http, up, email=body["email"], token=token)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, within: float = 150) -> None:
     """Waits for a condition."""
     async with asyncio.timeout(within):
         while not await condition():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.system.conftest import RunningPlatform
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 CHAPTER = "## A first order, by hand"
 BORDER = "---- end of a block ----"
@@ -45,7 +45,7 @@ def test_the_readmes_first_order_works_as_printed(platform: RunningPlatform, roo
     ]
     script = moved(f"\necho '{BORDER}'\n".join(scripts), platform)
     run = subprocess.run(
-        ["sh", "-e"], input=script, env=platform.environment, capture_output=True, text=True, timeout=60, check=False
+        ["sh", "-e"], input=script, env=platform.environment, capture_output=True, text=True, timeout=150, check=False
     )
     assert run.returncode == 0, run.stderr
     received = [answers(part) for part in run.stdout.split(BORDER)]

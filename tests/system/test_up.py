@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from tests.system.conftest import RunningPlatform, brought_up, command, free_base, registered
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(360)
 
 
 def alive(pid: int) -> bool:
@@ -25,18 +25,17 @@ def alive(pid: int) -> bool:
 async def test_a_stop_leaves_no_process_and_the_next_up_still_knows_the_order(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
-    platform = RunningPlatform(tmp_path / "home", free_base())
-    await platform.start()
-    pids = list(platform.up["pids"].values())
-    shopper = await registered(http, platform.up, "again")
-    order = await shopper.order()
-    assert await platform.stop(signal.SIGINT) == 0
-    assert [pid for pid in pids if alive(pid)] == []
-    assert not (platform.home / "up.json").exists()
-    await platform.start()
-    assert (await shopper.get("orders", f"/orders/{order}"))["id"] == order
-    stopped = await asyncio.to_thread(command, platform.environment, "down")
-    assert (stopped.returncode, await platform.ended()) == (0, 0)
+    async with brought_up(tmp_path / "home") as platform:
+        pids = list(platform.up["pids"].values())
+        shopper = await registered(http, platform.up, "again")
+        order = await shopper.order()
+        assert await platform.stop(signal.SIGINT) == 0
+        assert [pid for pid in pids if alive(pid)] == []
+        assert not (platform.home / "up.json").exists()
+        await platform.start()
+        assert (await shopper.get("orders", f"/orders/{order}"))["id"] == order
+        stopped = await asyncio.to_thread(command, platform.environment, "down")
+        assert (stopped.returncode, await platform.ended()) == (0, 0)
 
 
 async def test_two_platforms_run_side_by_side(platform: RunningPlatform, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ async def served(service: str, environment: Mapping[str, str], log: Path) -> Asy
 
 
 async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
-    async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as http:
         while process.returncode is None:
             try:
                 async with http.get(f"{url}/ready") as response:
@@ -74,7 +74,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [sys.executable, "-m", "shopflow", *arguments],
         env={"PATH": os.environ["PATH"], **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=30, check=False,
+        timeout=60, check=False,
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ async def test_a_service_starts_without_its_database_and_says_that_it_is_not_rea
              "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none"},
     )  # fmt: skip
     try:
-        async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
             assert await _status(http, f"http://127.0.0.1:{port}/health") == 200
             assert await _status(http, f"http://127.0.0.1:{port}/ready") == 503
             body = {"email": "a@example.com", "password": "S3cur3P@ssw0rd!"}

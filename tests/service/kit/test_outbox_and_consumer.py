@@ -26,7 +26,7 @@ from shopflow.kit.metrics import Metrics
 from shopflow.kit.outbox import Relay
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import unavailable
-from shopflow.kit.rabbitmq import Publisher
+from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.local.rabbitmq import RabbitMQ
 
 CREATED = SUBSCRIPTIONS[0]
@@ -96,7 +96,7 @@ async def write(database: Database, *, subject: UUID | None = None, body: bytes 
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.02)
 
@@ -110,7 +110,7 @@ async def taken(url: str, queue: str, number: int) -> list[aio_pika.abc.Abstract
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         source = await channel.get_queue(queue)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found) < number:
                 message = await source.get(fail=False, no_ack=True)
                 if message is None:
@@ -256,7 +256,7 @@ async def test_a_message_that_goes_through_on_a_retry_is_not_parked(publisher: P
 
     await consume(second_time)
     await publisher.publish(EVENTS_EXCHANGE, CREATED.routing_key, b"{}", message_id="m", headers={})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await done.wait()
     assert seen == 2
 
@@ -316,7 +316,7 @@ async def test_consuming_goes_on_after_the_queue_was_deleted_under_it(
 
     await consume(take)
     await publisher.publish(EVENTS_EXCHANGE, CREATED.routing_key, b"1", message_id="1", headers={})
-    assert await asyncio.wait_for(bodies.get(), 10) == b"1"
+    assert await asyncio.wait_for(bodies.get(), 60) == b"1"
     async with await aio_pika.connect(broker_url) as connection:
         await (await connection.channel()).queue_delete(CREATED.queue)
     async with await aio_pika.connect(broker_url) as connection:
@@ -331,4 +331,4 @@ async def test_consuming_goes_on_after_the_queue_was_deleted_under_it(
 
         await until(consumed_again)
         await channel.default_exchange.publish(aio_pika.Message(b"2"), CREATED.queue)
-    assert await asyncio.wait_for(bodies.get(), 10) == b"2"
+    assert await asyncio.wait_for(bodies.get(), 60) == b"2"

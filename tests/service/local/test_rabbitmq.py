@@ -58,7 +58,7 @@ async def test_a_confirmed_message_outlives_a_kill(node: RabbitMQ) -> None:
 
 
 async def test_a_first_start_that_hangs_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shopflow.local.rabbitmq.FIRST_START_SECONDS", 1.0)
+    monkeypatch.setattr("shopflow.local.rabbitmq.FIRST_START_SECONDS", 4.0)
     account = server_account()
     folder = Path(
         tempfile.mkdtemp(prefix="shopflow-hanging-")

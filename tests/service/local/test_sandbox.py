@@ -502,4 +502,4 @@ async def test_the_program_ends_cleanly_when_told_to_stop(number: signal.Signals
         assert answer.status == 200
 
     program.send_signal(number)
-    assert await asyncio.wait_for(program.wait(), timeout=5) == 0
+    assert await asyncio.wait_for(program.wait(), timeout=30) == 0

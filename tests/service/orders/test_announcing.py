@@ -28,7 +28,7 @@ async def announcing(
 async def taken(url: str, queue: str, number: int) -> list[aio_pika.abc.AbstractIncomingMessage]:
     """So many messages from a queue, as soon as they are there."""
     found: list[aio_pika.abc.AbstractIncomingMessage] = []
-    async with asyncio.timeout(30), await aio_pika.connect(url) as connection:
+    async with asyncio.timeout(60), await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         while len(found) < number:
             try:
