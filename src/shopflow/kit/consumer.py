@@ -13,7 +13,9 @@ from typing import Any, Final, TypeAlias, assert_never
 from shopflow.kit import logs, traces
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, Problem
-from shopflow.kit.rabbitmq import BrokerUnavailable, Declared, Delivery, Publisher, Subscriber, Unroutable, repeatable
+from shopflow.kit.rabbitmq.link import Declared
+from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher, Unroutable
+from shopflow.kit.rabbitmq.subscriber import Delivery, Subscriber, repeatable
 
 PREFETCH: Final = 10
 ATTEMPT: Final = "x-shopflow-attempt"

@@ -17,7 +17,7 @@ from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database, Row
 from shopflow.kit.problems import Problem
-from shopflow.kit.rabbitmq import BrokerUnavailable, Publisher, Unroutable
+from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher, Unroutable
 
 BATCH: Final = 200
 LEASE: Final = 30.0

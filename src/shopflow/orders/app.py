@@ -10,7 +10,7 @@ from shopflow.kit.metrics import Metrics
 from shopflow.kit.outbox import Relay
 from shopflow.kit.peer import Peer
 from shopflow.kit.postgres import Database
-from shopflow.kit.rabbitmq import Publisher
+from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.kit.rate_limits import RateLimit
 from shopflow.kit.service import Application, Dependency
 from shopflow.orders.routes import routes

@@ -8,7 +8,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from shopflow.contracts.topology import EVENTS_EXCHANGE, SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.rabbitmq import BrokerUnavailable, Delivery, Publisher, Subscriber
+from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher
+from shopflow.kit.rabbitmq.subscriber import Delivery, Subscriber
 from shopflow.local.ports import free_port
 
 

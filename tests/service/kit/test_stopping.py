@@ -22,7 +22,7 @@ from shopflow.contracts.topology import (
 from shopflow.kit.answers import json_body
 from shopflow.kit.consumer import Consumer, Done, Verdict, Work
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.rabbitmq import Publisher
+from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.kit.server import running
 from shopflow.kit.service import Application, Resource
 from shopflow.local.ports import free_port
