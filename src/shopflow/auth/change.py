@@ -6,7 +6,7 @@ One admin who can sign in is always left. Who ceases to be active loses every se
 from typing import Final
 from uuid import UUID
 
-from shopflow.auth import store
+from shopflow.auth import sessions, store
 from shopflow.auth.family import Ending
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.user import Changes, User
@@ -81,7 +81,7 @@ async def reset_password(database: Database, hashing: Hashing, user_id: UUID, *,
         if await store.locked_user(connection, user_id) is None:
             raise not_found("user")
         await store.replace_hash(connection, user_id, password_hash)
-        await store.end_families(connection, user_id, Ending.PASSWORD)
+        await sessions.end_families(connection, user_id, Ending.PASSWORD)
     logs.logger("auth").info("password_reset", user_id=user_id, by=by)
 
 
@@ -95,4 +95,4 @@ async def _turn(connection: Connection, changed: User, *, by: str, reason: str |
         await store.forget_deactivation(connection, changed.id)
     else:
         await store.note_deactivation(connection, changed.id, by=by, reason=reason)
-        await store.end_families(connection, changed.id, Ending.DEACTIVATION)
+        await sessions.end_families(connection, changed.id, Ending.DEACTIVATION)

@@ -3,7 +3,7 @@
 from typing import assert_never
 from uuid import UUID, uuid4
 
-from shopflow.auth import family, store
+from shopflow.auth import family, sessions, store
 from shopflow.auth.bodies import TokenPair, token_pair
 from shopflow.auth.family import Ending, Refuse, Repeat, Reuse, Rotate
 from shopflow.auth.tokens import RefreshClaims, Tokens, invalid_token, issue_time
@@ -36,20 +36,20 @@ async def _refreshed(
     connection: Connection, tokens: Tokens, claims: RefreshClaims, *, address: str
 ) -> TokenPair | None:
     user = await store.holder_of_family(connection, claims.family)
-    bounds = await store.locked_family(connection, claims.family)
+    bounds = await sessions.locked_family(connection, claims.family)
     if user is None or bounds is None or not user.is_active or bounds.ended_at is not None:
         return None
-    links = await store.links(connection, claims.family, claims.sequence)
+    links = await sessions.links(connection, claims.family, claims.sequence)
     shown = next((each for each in links if each.sequence == claims.sequence and each.jti == claims.jti), None)
-    now, ended_until = await store.now_and_ended_until(connection, user.id)
+    now, ended_until = await sessions.now_and_ended_until(connection, user.id)
     if shown is None or bounds.ends_at <= now:
         return None
     child = next((each for each in links if each.sequence == claims.sequence + 1), None)
     match family.judge(shown, child=child, newest=links[-1], now=now):
         case Rotate():
             follower = family.link(shown.sequence + 1, jti=uuid4(), now=now, ends_at=bounds.ends_at)
-            await store.retire_link(connection, claims.family, shown, at=now)
-            await store.add_link(connection, claims.family, follower)
+            await sessions.retire_link(connection, claims.family, shown, at=now)
+            await sessions.add_link(connection, claims.family, follower)
         case Repeat(follower):
             pass
         case Refuse():
@@ -63,7 +63,7 @@ async def _refreshed(
 
 
 async def _end_stolen(connection: Connection, tokens: Tokens, user: User, family_id: UUID, *, address: str) -> None:
-    await store.end_family(connection, family_id, user.id, Ending.REUSE)
+    await sessions.end_family(connection, family_id, user.id, Ending.REUSE)
     logs.logger("security").warning(
         "refresh_token_reused", family_id=family_id, user_id=user.id, address=tokens.pseudonym(address)
     )

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from shopflow.auth import family, passwords, store
+from shopflow.auth import family, passwords, sessions, store
 from shopflow.auth.bodies import SignIn, TokenPair, token_pair
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.store import Credentials, Holder
@@ -42,8 +42,8 @@ async def _begin_session(connection: Connection, tokens: Tokens, holder: Holder)
     now, user = holder.now, holder.user
     ends_at = now.replace(microsecond=0) + family.LIFETIME
     first = family.link(1, jti=uuid4(), now=now, ends_at=ends_at)
-    family_id = await store.begin_family(connection, user.id, started_at=now, ends_at=ends_at)
-    await store.add_link(connection, family_id, first)
+    family_id = await sessions.begin_family(connection, user.id, started_at=now, ends_at=ends_at)
+    await sessions.add_link(connection, family_id, first)
     return token_pair(tokens, user, family_id, first, issued=issue_time(now, holder.ended_until))
 
 

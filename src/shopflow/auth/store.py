@@ -1,5 +1,8 @@
-"""The SQL of auth-service: users, sessions, and what ends a token early. The connection comes first, so that the
-transaction is visible; rows turn into nouns here. Locks are taken in one order: standing, user, family."""
+"""The SQL about users: who they are, what their password is compared with, how they stand.
+
+The connection comes first, so that the transaction is visible; rows turn into nouns here. Their sessions are in
+`sessions`. Locks are taken in one order: standing, user, family.
+"""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 
-from shopflow.auth.family import Ending, Link
 from shopflow.auth.user import NewUser, User, normalised_email
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Role
@@ -62,47 +64,9 @@ OTHER_ADMIN: Final = "SELECT EXISTS (SELECT FROM users WHERE role = 'admin' AND 
 
 STANDING_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('shopflow.auth.standing'))"
 
-INSERTED_FAMILY: Final = "INSERT INTO refresh_families (user_id, started_at, ends_at) VALUES ($1, $2, $3) RETURNING id"
-
-INSERTED_LINK: Final = """
-INSERT INTO refresh_tokens (family_id, sequence, jti, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)
-"""
-
-RETIRED_LINK: Final = """
-UPDATE refresh_tokens SET first_used_at = $3 WHERE family_id = $1 AND sequence = $2 AND first_used_at IS NULL
-"""
-
 HOLDER_OF_FAMILY: Final = f"""
 SELECT {_USER} FROM users WHERE id = (SELECT user_id FROM refresh_families WHERE id = $1) FOR SHARE
 """  # noqa: S608 - a constant list of columns
-
-LOCKED_FAMILY: Final = "SELECT ends_at, ended_at FROM refresh_families WHERE id = $1 FOR NO KEY UPDATE"
-
-LINKS: Final = """
-SELECT t.sequence, t.jti, t.issued_at, t.expires_at, t.first_used_at
-  FROM refresh_tokens t
- WHERE t.family_id = $1
-   AND (t.sequence IN ($2, $2 + 1) OR t.sequence = (SELECT max(sequence) FROM refresh_tokens WHERE family_id = $1))
- ORDER BY t.sequence
-"""
-
-NOW_AND_ENDED_UNTIL: Final = """
-SELECT clock_timestamp() AS now,
-       (SELECT floor(extract(epoch FROM at))::bigint FROM not_before WHERE user_id = $1) AS ended_until
-"""
-
-ENDED_FAMILY: Final = """
-UPDATE refresh_families SET ended_at = clock_timestamp(), ended_by = $2 WHERE id = $1 AND ended_at IS NULL
-"""
-
-ENDED_FAMILIES: Final = """
-UPDATE refresh_families SET ended_at = clock_timestamp(), ended_by = $2 WHERE user_id = $1 AND ended_at IS NULL
-"""
-
-ENDED_ACCESS: Final = """
-INSERT INTO not_before (user_id, at) VALUES ($1, clock_timestamp())
-ON CONFLICT (user_id) DO UPDATE SET at = greatest(not_before.at, excluded.at)
-"""
 
 NOTED_DEACTIVATION: Final = """
 INSERT INTO deactivations (user_id, by, reason) VALUES ($1, $2, $3) ON CONFLICT (user_id) DO NOTHING
@@ -135,13 +99,6 @@ class Holder(msgspec.Struct, frozen=True):
     user: User
     now: datetime
     ended_until: int | None
-
-
-class Family(msgspec.Struct, frozen=True):
-    """A session's bounds."""
-
-    ends_at: datetime
-    ended_at: datetime | None
 
 
 async def add_user(connection: Connection, user: NewUser, *, password_hash: str, role: Role) -> User:
@@ -226,64 +183,10 @@ async def is_other_admin(connection: Connection, user_id: UUID) -> bool:
     return bool(await connection.fetchval(OTHER_ADMIN, user_id))
 
 
-async def begin_family(connection: Connection, user_id: UUID, *, started_at: datetime, ends_at: datetime) -> UUID:
-    """Stores a new session; answers its id."""
-    family_id: UUID = await connection.fetchval(INSERTED_FAMILY, user_id, started_at, ends_at)
-    return family_id
-
-
-async def add_link(connection: Connection, family_id: UUID, link: Link) -> None:
-    """Stores a refresh token."""
-    await connection.execute(INSERTED_LINK, family_id, link.sequence, link.jti, link.issued_at, link.expires_at)
-
-
-async def retire_link(connection: Connection, family_id: UUID, link: Link, *, at: datetime) -> None:
-    """Notes the first use of a refresh token, once and for all."""
-    await connection.execute(RETIRED_LINK, family_id, link.sequence, at)
-
-
 async def holder_of_family(connection: Connection, family_id: UUID) -> User | None:
     """Whose session this is; until the transaction ends the user stays as read."""
     row = await connection.fetchrow(HOLDER_OF_FAMILY, family_id)
     return _user(row) if row else None
-
-
-async def locked_family(connection: Connection, family_id: UUID) -> Family | None:
-    """A session's bounds; until the transaction ends nobody else refreshes it."""
-    row = await connection.fetchrow(LOCKED_FAMILY, family_id)
-    return Family(row["ends_at"], row["ended_at"]) if row else None
-
-
-async def links(connection: Connection, family_id: UUID, sequence: int) -> list[Link]:
-    """The refresh token of this number, its successor, and the newest of the family; in order, each once."""
-    return [
-        Link(
-            sequence=row["sequence"],
-            jti=row["jti"],
-            issued_at=row["issued_at"],
-            expires_at=row["expires_at"],
-            first_used_at=row["first_used_at"],
-        )
-        for row in await connection.fetch(LINKS, family_id, sequence)
-    ]
-
-
-async def now_and_ended_until(connection: Connection, user_id: UUID) -> tuple[datetime, int | None]:
-    """The instant, not the transaction's beginning; and until which second the user's tokens were ended (R76)."""
-    row = _present(await connection.fetchrow(NOW_AND_ENDED_UNTIL, user_id))
-    return row["now"], row["ended_until"]
-
-
-async def end_family(connection: Connection, family_id: UUID, user_id: UUID, ending: Ending) -> None:
-    """Ends one session, and all access tokens that its user has (R76)."""
-    await connection.execute(ENDED_FAMILY, family_id, ending)
-    await connection.execute(ENDED_ACCESS, user_id)
-
-
-async def end_families(connection: Connection, user_id: UUID, ending: Ending) -> None:
-    """Ends all sessions of a user, and all access tokens."""
-    await connection.execute(ENDED_FAMILIES, user_id, ending)
-    await connection.execute(ENDED_ACCESS, user_id)
 
 
 async def note_deactivation(connection: Connection, user_id: UUID, *, by: str, reason: str | None) -> None:
