@@ -8,7 +8,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import CacheControlHeader
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import JSONBody, Parameter
-from litestar.types import Guard, Scope
+from litestar.types import Guard
 
 from shopflow.auth import bodies, change, identify, refresh, register, sign_in, store
 from shopflow.auth.bodies import EditProfile, Refresh, Register, Registered, SignIn, TokenPair
@@ -20,7 +20,8 @@ from shopflow.kit.answers import json_body, problems
 from shopflow.kit.openapi import BEARER
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import FieldError, Kind, Problem, forbidden, invalid, not_found
-from shopflow.kit.rate_limits import RateLimit, client_address
+from shopflow.kit.rate_limits import RateLimit
+from shopflow.kit.senders import authorization, client_address
 from shopflow.kit.service import INTERNAL
 
 _Connection = ASGIConnection[Any, Any, Any, Any]
@@ -114,7 +115,7 @@ def routes(
         security=BEARER,
     )
     async def validate(request: _Request) -> Validation:
-        return Validation(True, await identify.identify(database, tokens, _authorization(request.scope)))
+        return Validation(True, await identify.identify(database, tokens, authorization(request.scope)))
 
     @get(
         "/auth/users/{user_id:str}",
@@ -181,7 +182,7 @@ def _known(database: Database, tokens: Tokens, *, per_user: RateLimit, per_addre
 
     async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
         try:
-            caller = await identify.identify(database, tokens, _authorization(connection.scope))
+            caller = await identify.identify(database, tokens, authorization(connection.scope))
         except Problem as problem:
             if problem.kind is Kind.UNAUTHENTICATED:
                 await per_address.count(client_address(connection.scope))
@@ -191,12 +192,6 @@ def _known(database: Database, tokens: Tokens, *, per_user: RateLimit, per_addre
         connection.scope["user"] = caller
 
     return guard
-
-
-def _authorization(scope: Scope) -> str | None:
-    """The Authorization header; two of them are as good as a wrong one."""
-    found = [value for name, value in scope["headers"] if name == b"authorization"]
-    return ", ".join(value.decode("latin-1") for value in found) if found else None
 
 
 def _asked(user_id: str, caller: Caller, *, by_services: bool = False) -> UUID:

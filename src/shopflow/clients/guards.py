@@ -14,7 +14,8 @@ from litestar.types import Guard
 from shopflow.clients.auth import AUTHENTICATION_UNAVAILABLE, AuthClient
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit.problems import Kind, Problem, forbidden
-from shopflow.kit.rate_limits import RateLimit, client_address
+from shopflow.kit.rate_limits import RateLimit
+from shopflow.kit.senders import authorization, client_address
 
 CallerRequest: TypeAlias = Request[Caller, None, Any]
 """A request whose `user` is its caller."""
@@ -40,7 +41,7 @@ def authenticated(auth: AuthClient, *, per_user: RateLimit, per_address: RateLim
         address = client_address(connection.scope)
         await per_address.check(address)
         try:
-            return await auth.caller(connection.headers.get("authorization"))
+            return await auth.caller(authorization(connection.scope))
         except Problem as problem:
             if problem.kind is Kind.UNAUTHENTICATED and problem.code != AUTHENTICATION_UNAVAILABLE:
                 await per_address.count(address)

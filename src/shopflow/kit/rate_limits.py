@@ -3,11 +3,10 @@
 A call costs the same however many keys there are, and what is not called any more is forgotten after two windows.
 """
 
-from collections.abc import Callable, Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
+from collections.abc import Callable
 from math import ceil
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from shopflow.kit.problems import Kind, Problem
 
@@ -81,13 +80,3 @@ class RateLimit:
             f"More than {amount} requests in one {self._unit}; try again in {wait} s.",
             retry_after=wait,
         )
-
-
-def client_address(scope: Mapping[str, Any]) -> str:
-    """The address a request came from, as a key to count by: an IPv6 address counts as its /64 (R22)."""
-    client = scope.get("client")
-    address = ip_address(client[0] if client else "0.0.0.0")
-    if isinstance(address, IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped) if mapped else str(ip_network((address, 64), strict=False))
-    return str(address)

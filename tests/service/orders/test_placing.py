@@ -190,6 +190,12 @@ async def test_every_request_is_validated_with_the_callers_own_header_and_trace(
     assert all(asked["traceparent"].startswith(trace[:36]) for asked in shop.auth.asked)
 
 
+async def test_two_authorization_headers_are_refused_and_not_chosen_from(shop: Shop) -> None:
+    headers = [("Authorization", f"Bearer {shop.customer}"), ("Authorization", f"Bearer {shop.stranger}")]
+    async with shop.http.get(f"{shop.url}/orders", headers=headers) as response:
+        assert response.status == 401
+
+
 async def test_without_auth_service_or_database_the_answer_is_a_503_with_retry_after(
     auth: Auth, serving: Serve, http: aiohttp.ClientSession
 ) -> None:

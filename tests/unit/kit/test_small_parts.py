@@ -10,7 +10,7 @@ from shopflow.kit import traces
 from shopflow.kit.credentials import Credential
 from shopflow.kit.pages import offset, page
 from shopflow.kit.peer import KEEP_ALIVE
-from shopflow.kit.rate_limits import client_address
+from shopflow.kit.senders import client_address
 from shopflow.kit.server import IDLE_WITHIN
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
