@@ -55,7 +55,7 @@ class AuthClient:
         Raises:
             Problem: unauthenticated when our own service token does not hold; unavailable for everything else.
         """
-        headers = {"Authorization": f"Bearer {self._service_token.token()}"}
+        headers = {"Authorization": self._service_token.bearer()}
         answer = await self._peer.ask("GET", f"/auth/users/{user_id}", headers)
         if answer.status == _OK:
             return _decoded(self._profile, answer)

@@ -29,7 +29,7 @@ class OrdersClient:
             Problem: unauthenticated when our own service token does not hold (a 401 that order-service made from
                 auth-service's trouble is unavailable, R11); unavailable for everything else.
         """
-        headers = {"Authorization": f"Bearer {self._service_token.token()}"}
+        headers = {"Authorization": self._service_token.bearer()}
         answer = await self._peer.ask("GET", f"/orders/{order_id}", headers)
         if answer.status == _OK:
             try:

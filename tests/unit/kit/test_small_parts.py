@@ -10,6 +10,7 @@ from shopflow.kit import traces
 from shopflow.kit.credentials import Credential
 from shopflow.kit.pages import offset, page
 from shopflow.kit.peer import KEEP_ALIVE
+from shopflow.kit.problems import Problem
 from shopflow.kit.senders import client_address
 from shopflow.kit.server import IDLE_WITHIN
 
@@ -59,8 +60,16 @@ def test_a_token_file_is_read_again_when_it_changes_and_kept_when_it_goes(tmp_pa
     renewed.write_text("third")
     renewed.replace(file)
     assert credential.token() == "third"
+    for nonsense in (b"\xff\xfe", b"two\nlines", b" \n"):
+        file.write_bytes(nonsense)
+        assert credential.token() == "third"
     file.unlink()
-    assert credential.token() == "third"
+    assert credential.bearer() == "Bearer third"
+
+
+def test_without_a_token_none_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="service-token-missing"):
+        Credential(None, tmp_path / "not-mounted").bearer()
 
 
 @pytest.mark.parametrize(
