@@ -9,11 +9,11 @@ from shopflow.kit.settings import (
     Environment,
     environment,
     one_of,
+    origins,
     port,
     postgres_url,
     setting,
     whole,
-    words,
 )
 
 _LONGEST_DELAY: Final = 60
@@ -38,7 +38,7 @@ class ServiceSettings:
         "SHOPFLOW_ENV", "development, test or production", parse=environment, default=Environment.DEVELOPMENT
     )
     cors_origins: tuple[str, ...] = setting(
-        "CORS_ORIGINS", "web origins that may call from a browser, separated by commas", parse=words, default=""
+        "CORS_ORIGINS", "web origins that may call from a browser, separated by commas", parse=origins, default=""
     )
     rate_limit_storage_url: str = setting(
         "RATE_LIMIT_STORAGE_URL", "where calls are counted; memory counts here alone", parse=_store_of_counts,

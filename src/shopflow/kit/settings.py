@@ -203,6 +203,14 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Web origins exactly as browsers send them: no path, no slash at the end, no wildcard (R68)."""
+    listed = words(text)
+    if not all(re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?", each, re.ASCII) for each in listed):
+        raise ValueError("must be origins such as https://shop.example, separated by commas")
+    return listed
+
+
 def rate(text: str) -> str | None:
     """A rate limit such as `100/minute`; `off` means none."""
     if text.lower() == "off":

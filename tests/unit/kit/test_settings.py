@@ -16,7 +16,7 @@ class Sample:
     port: int = setting("PORT", "port", parse=settings.port, default="3001")
     token: str | None = setting("TOKEN", "token", optional=True, secret=True)
     env: Environment = setting("SHOPFLOW_ENV", "place", parse=settings.environment, default="development")
-    origins: tuple[str, ...] = setting("CORS_ORIGINS", "origins", parse=settings.words, default=",")
+    origins: tuple[str, ...] = setting("CORS_ORIGINS", "origins", parse=settings.origins, default=",")
     rate: str | None = setting("RATE", "limit", parse=settings.rate, default="100/minute")
     count: int = setting("COUNT", "count", parse=settings.whole(0, 9), default="3")
 
@@ -66,6 +66,21 @@ def test_what_is_no_port_is_refused(port: str) -> None:
 @pytest.mark.parametrize("url", ["", "postgres://", "http://x/", "postgresql://h:port/d", "postgresql://[/d"])
 def test_what_is_no_postgres_url_is_refused(url: str) -> None:
     assert mistakes({"DATABASE_URL": url})[0].startswith("DATABASE_URL")
+
+
+def test_origins_are_what_a_browser_sends() -> None:
+    given = "https://shop.example, http://localhost:8080,https://[::1]:3000,"
+    assert read(Sample, {**GOOD, "CORS_ORIGINS": given}).origins == (
+        "https://shop.example", "http://localhost:8080", "https://[::1]:3000",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "shop.example", "https://shop.example/", "https://Shop.example", "https://*.shop.example", "ftp://x", "null"],
+)
+def test_what_no_browser_sends_as_origin_is_refused(origin: str) -> None:
+    assert mistakes({**GOOD, "CORS_ORIGINS": f"https://fine.example,{origin}"})[0].startswith("CORS_ORIGINS must be")
 
 
 def test_secrets_are_masked_wherever_they_are_shown() -> None:
