@@ -56,24 +56,20 @@ def create_admin(
     """
     password = _read_password() if password_stdin else secrets.token_urlsafe(12) + "aA1!"
 
-    async def run(database: Database) -> User | None:
+    async def run(database: Database) -> tuple[User, bool]:
         body = bodies.Register(email=email, password=password, first_name=first_name, last_name=last_name)
         try:
             return await _with_hashing(
                 lambda hashing: register.register(database, hashing, bodies.new_user(body), role=Role.ADMIN)
-            )
+            ), True
         except Problem as problem:
             if problem.kind is Kind.CONFLICT:
-                return None
+                return await _found(database, email), False
             raise
 
-    made = _on_database(run)
-    if made is None:
-        print(f"{email} is registered already; nothing was changed")
-        return
-    _show(made, json=json, said="is an admin now")
-    if not password_stdin and not json:
-        print(f"password: {password}")
+    user, is_new = _on_database(run)
+    said = "is an admin now" if is_new else "is registered already; nothing was changed"
+    _show(user, json=json, said=said, made_up=password if is_new and not password_stdin else None)
 
 
 def promote(who: Who, *, json: Json = False) -> None:
@@ -113,9 +109,7 @@ def reset_password(who: Who, *, password_stdin: FromStdin = False) -> None:
         )
         return user
 
-    print(f"{_on_database(run).email} has a new password")
-    if not password_stdin:
-        print(f"password: {password}")
+    _show(_on_database(run), json=False, said="has a new password", made_up=None if password_stdin else password)
 
 
 def _changed(who: str, verb: Callable[..., Awaitable[User]], *, json: bool, said: str) -> None:
@@ -158,8 +152,15 @@ def _on_database(work: Callable[[Database], Awaitable[T]]) -> T:
         _fail(problem.detail + broken, status=2 if problem.kind is Kind.INVALID else 1)
 
 
-def _show(user: User, *, json: bool, said: str) -> None:
-    print(msgspec.json.encode(bodies.profile(user)).decode() if json else f"{user.email} {said}")
+def _show(user: User, *, json: bool, said: str, made_up: str | None = None) -> None:
+    """Says what became of an account; a password that was made up is shown here or never."""
+    if json:
+        shown = msgspec.to_builtins(bodies.profile(user)) | ({"password": made_up} if made_up else {})
+        print(msgspec.json.encode(shown).decode())
+        return
+    print(f"{user.email} {said}")
+    if made_up:
+        print(f"password: {made_up}")
 
 
 def _read_password() -> str:

@@ -194,7 +194,10 @@ async def test_accounts_are_made_and_changed_from_the_command_line(database_of: 
 
     made = await user("create-admin", "--email", "Boss@Example.com", "--json")
     assert json.loads(made.stdout)["role"] == "admin"
+    assert len(json.loads(made.stdout)["password"]) > 12, "nobody could ever sign in"
     assert "registered already" in (await user("create-admin", "--email", "boss@example.com")).stdout
+    again = json.loads((await user("create-admin", "--email", "boss@example.com", "--json")).stdout)
+    assert (again["email"], "password" in again) == ("boss@example.com", False)
     assert (await user("demote", "boss@example.com")).returncode == 1
     assert "boss@example.com is active" in (await user("reactivate", "boss@example.com")).stdout
     assert "new password" in (await user("reset-password", "boss@example.com")).stdout
