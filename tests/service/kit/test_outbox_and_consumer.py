@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import aio_pika
 import pamqp.encode
 import pytest
+import structlog
 
 from shopflow.contracts.topology import (
     DEAD_LETTER_EXCHANGE,
@@ -273,16 +274,22 @@ async def test_what_no_retry_helps_is_parked_at_once(publisher: Publisher, consu
 
 @pytest.fixture
 async def foreign(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Publishes as other AMQP libraries do, which write numbers as doubles."""
+    """Publishes as other AMQP libraries do, which write numbers as doubles, and bytes as they are."""
+
+    ours = pamqp.encode.encode_table_value
+
+    def theirs(value: Any) -> bytes:
+        match value:
+            case float():
+                return b"d" + struct.pack(">d", value)
+            case bytes():
+                return value
+            case _:
+                return ours(value)
 
     async def publish(headers: dict[str, Any]) -> None:
-        write_value = pamqp.encode.encode_table_value
         with monkeypatch.context() as patched:
-            patched.setattr(
-                pamqp.encode,
-                "encode_table_value",
-                lambda value: b"d" + struct.pack(">d", value) if isinstance(value, float) else write_value(value),
-            )
+            patched.setattr(pamqp.encode, "encode_table_value", theirs)
             async with await aio_pika.connect(broker_url) as connection:
                 channel = await connection.channel()
                 exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
@@ -303,6 +310,19 @@ async def test_a_header_that_cannot_be_sent_again_does_not_keep_its_message_from
     [parked] = await taken(broker_url, DEAD_LETTER_QUEUE, 1)
     assert (parked.headers["origin"], parked.headers[REASON]) == ("elsewhere", "still_broken")
     assert "a-weight" not in parked.headers
+
+
+async def test_a_message_that_our_library_cannot_read_is_not_fetched_in_a_tight_loop(
+    consume: Consume, foreign: Publish
+) -> None:
+    async def park(_: bytes, __: bool) -> Verdict:
+        return Park("unreadable")
+
+    await foreign({"at": b"T" + struct.pack(">Q", 2**63)})  # a time beyond all calendars: the connection breaks
+    with structlog.testing.capture_logs() as lines:
+        await consume(park)
+        await asyncio.sleep(3)
+    assert 0 < [line["event"] for line in lines].count("broker_lost") < 8
 
 
 async def test_consuming_goes_on_after_the_queue_was_deleted_under_it(

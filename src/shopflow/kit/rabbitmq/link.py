@@ -7,6 +7,7 @@ subscriber have connections of their own, so that a blocked publisher never stop
 import asyncio
 import random
 from collections.abc import Awaitable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Final, Protocol
 
 import aio_pika
@@ -23,6 +24,7 @@ _CONNECT_DEADLINE: Final = 5.0
 _PREPARE_DEADLINE: Final = 15.0
 _HEARTBEAT: Final = 10
 _BACK_OFF: Final = (0.1, 5.0)  # seconds: the first pause between two tries, and the longest
+_STEADY: Final = 10.0  # seconds after which a life of a connection counts as a good one
 _LOST: Final = (AMQPError, ConnectionError, OSError, TimeoutError, RuntimeError)
 
 
@@ -107,15 +109,17 @@ class Link:
     async def _supervise(self) -> None:
         pause, longest = _BACK_OFF
         while True:
+            began = monotonic()
             try:
                 await self._live()
-                pause = _BACK_OFF[0]
             except Exception as error:  # noqa: BLE001 - whatever ended a connection, the next one is tried
                 self._log.warning(
                     "broker_unreachable", link=self._name, error=type(error).__name__, retry_in=round(pause, 2)
                 )
             if self._closing:  # a cancellation that meets a failing connect is swallowed by Python 3.11's wait_for
                 return
+            if monotonic() - began >= _STEADY:  # one that was lost at once is as bad as none: no tight loop of both
+                pause = _BACK_OFF[0]
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, longest)
 
