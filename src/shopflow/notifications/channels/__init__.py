@@ -12,6 +12,17 @@ from uuid import UUID
 
 import msgspec
 
+CONNECT_SECONDS = 2
+READ_SECONDS = 5
+ATTEMPT_SECONDS = 8
+"""Seconds of one request to a provider: until it is connected, without a byte, and in all."""
+
+CONNECTIONS = 50
+
+BAD_REQUESTS = range(400, 500)
+NOT_ALLOWED = frozenset({401, 403})
+TOO_MANY = 429
+
 LONGEST_REASON = 500
 LONGEST_PAUSE = 3600.0
 

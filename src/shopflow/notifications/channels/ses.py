@@ -32,6 +32,13 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from shopflow.notifications.channels import (
+    ATTEMPT_SECONDS,
+    BAD_REQUESTS,
+    CONNECT_SECONDS,
+    CONNECTIONS,
+    NOT_ALLOWED,
+    READ_SECONDS,
+    TOO_MANY,
     Accepted,
     Failed,
     InDoubt,
@@ -45,10 +52,6 @@ from shopflow.notifications.channels import (
     reason,
 )
 
-CONNECT_SECONDS = 2
-READ_SECONDS = 5
-ATTEMPT_SECONDS = 8.0
-CONNECTIONS = 50
 TAG = "notification_id"
 
 THROTTLING = frozenset(
@@ -86,9 +89,6 @@ PASSING = frozenset(
     }
 )
 REFUSED = frozenset({"MessageRejected", "BadRequestException", "ValidationException", "InvalidParameterValue"})
-BAD_REQUESTS = range(400, 500)
-NOT_ALLOWED = frozenset({401, 403})
-TOO_MANY = 429
 WITHOUT_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,

@@ -12,6 +12,13 @@ import aiohttp
 import msgspec
 
 from shopflow.notifications.channels import (
+    ATTEMPT_SECONDS,
+    BAD_REQUESTS,
+    CONNECT_SECONDS,
+    CONNECTIONS,
+    NOT_ALLOWED,
+    READ_SECONDS,
+    TOO_MANY,
     Accepted,
     Adopted,
     Failed,
@@ -25,23 +32,19 @@ from shopflow.notifications.channels import (
     pause,
     reason,
 )
+from shopflow.notifications.notification import LONGEST_REFERENCE
 
-DEADLINES = aiohttp.ClientTimeout(total=8, sock_connect=2, sock_read=5)
-CONNECTIONS = 50
+DEADLINES = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
 MOST_BYTES = 64 * 1024
 MOST_LISTED = 200
 MOST_BYTES_LISTED = 2 * 1024 * 1024
 CLOCKS_APART = timedelta(minutes=1)
-LONGEST_REFERENCE = 255
 
 THROTTLING = frozenset({20429, 63038})
 CONFIGURATION = frozenset({20003, 20005, 20006, 20008, 20404, 21212, 21603, 21659, 21660, 90010})
 RECIPIENT = frozenset({21211, 21214, 21217, 21408, 21604, 21606, 21610, 21612, 21614})
 PASSING = frozenset({20500, 20503, 20504, 30001, 30003, 30017, 30022})
 CREATED = frozenset({200, 201})
-NOT_ALLOWED = frozenset({401, 403})
-TOO_MANY = 429
-BAD_REQUESTS = range(400, 500)
 
 
 class Receipt(msgspec.Struct, frozen=True):
