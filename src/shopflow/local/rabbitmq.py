@@ -164,7 +164,7 @@ class RabbitMQ:
         """The private node's world. RabbitMQ leaves the distribution alone when it finds it set up by arguments, and
         with a fixed port for it nobody needs epmd."""
         distribution = (
-            f"-sname {NODE} -start_epmd false -erl_epmd_port {internal_port}"
+            f"-sname {NODE} -erl_epmd_port {internal_port}"
             f" -kernel inet_dist_listen_min {internal_port} -kernel inet_dist_listen_max {internal_port}"
             " -kernel inet_dist_use_interface {127,0,0,1}"
         )
@@ -189,6 +189,8 @@ class RabbitMQ:
             "RABBITMQ_ALLOW_INPUT": 1,  # the script then becomes the emulator instead of minding it
             "RABBITMQ_SERVER_START_ARGS": "-noinput +B i",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{distribution} {threads}",
+            # Not an argument: the emulator that RabbitMQ itself runs every minute must not start an epmd either.
+            "ERL_ZFLAGS": "-start_epmd false",
             "ERL_CRASH_DUMP_SECONDS": 0,
             "LC_ALL": "C.UTF-8",
         }

@@ -1,7 +1,9 @@
 """The private RabbitMQ node: durable, loopback only, nobody's but ours."""
 
+import asyncio
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from aio_pika.exceptions import ProbableAuthenticationError
 
 from shopflow.local.accounts import own, server_account
 from shopflow.local.failures import LocalFailure
+from shopflow.local.ports import free_port, is_free
 from shopflow.local.processes import identify
 from shopflow.local.rabbitmq import RabbitMQ, throwaway
 from shopflow.local.rabbitmq_installation import Installation, find_installation
@@ -92,6 +95,21 @@ async def test_it_listens_on_loopback_only(node: RabbitMQ) -> None:
     assert node.child is not None
     with socket.create_connection(("127.0.0.1", node.port)), pytest.raises(OSError, match="refused"):
         socket.create_connection((_other_address(), node.port), timeout=2).close()
+
+
+async def test_what_it_does_every_minute_leaves_no_epmd_behind(node: RabbitMQ) -> None:
+    """It runs an emulator with a name for a moment, so that this brings up an epmd; nobody would ever end that one."""
+    port = free_port()
+    installation = await find_installation(server_account(), say=print)
+    environment = node._environment(installation, free_port()) | {"ERL_EPMD_PORT": str(port)}
+    arguments = ("-boot", "no_dot_erlang", "-sname", "epmd-starter-1", "-noinput", "-s", "erlang", "halt")
+    starter = await asyncio.create_subprocess_exec("erl", *arguments, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        await starter.wait()
+        assert is_free(port)
+    finally:
+        left = await asyncio.create_subprocess_exec("epmd", "-kill", env=environment, stdout=subprocess.DEVNULL)
+        await left.wait()
 
 
 async def test_stopping_leaves_no_process_and_no_folder() -> None:
