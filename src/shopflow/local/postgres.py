@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from shopflow.local.accounts import own, private_file, private_folder, server_account
 from shopflow.local.failures import LocalFailure
-from shopflow.local.ports import free_port
+from shopflow.local.one_process import PortProcess
 from shopflow.local.postgres_binaries import major_of, usable_binaries, wheel_binaries
 from shopflow.local.processes import Child, Output, command_of, identify, kill_session, working_in
 
@@ -26,7 +26,6 @@ START_SECONDS = 30.0  # crash recovery included
 STOP_SECONDS = 15.0
 ORPHAN_SECONDS = 2.0
 POLL_SECONDS = 0.02
-PORT_ATTEMPTS = 3
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 or 108
 STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted
 
@@ -44,7 +43,7 @@ REVOKE ALL ON DATABASE template1 FROM PUBLIC;
 """
 
 
-class PostgreSQL:
+class PostgreSQL(PortProcess):
     """A server on a loopback port and a Unix socket, all accounts by password.
 
     `folder` holds the data and is made when missing (its parent must exist and be reachable for the server's account);
@@ -52,8 +51,6 @@ class PostgreSQL:
     folder. `durable=False` trades crash safety for speed: for tests only. `port` is preferred, not promised: read it
     after `start`. `options` are further server settings.
     """
-
-    name = "postgres"
 
     def __init__(
         self,
@@ -67,23 +64,16 @@ class PostgreSQL:
         options: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder.absolute()
-        self.port = port or 0
-        self.log = log or self.folder / "postgres.log"
+        log = log or self.folder / "postgres.log"
+        super().__init__("postgres", title="PostgreSQL", log=log, patience=STOP_SECONDS, port=port)
         self._password = password
         self._wanted_binaries = binaries
         self._binaries = Path()
         self._durable = durable
         self._options = dict(options or {})
         self._account = server_account()
-        self._child: Child | None = None
-        self._settled = False
         self._output = Output(self.log, 0)
         self._socket_folder: Path | None = None
-
-    @property
-    def child(self) -> Child | None:
-        """The running process, if any."""
-        return self._child
 
     @property
     def socket_folder(self) -> Path:
@@ -108,24 +98,11 @@ class PostgreSQL:
         self._output = Output.beginning_now(self.log)
         await self._make_data()
         await self._clear_leftovers()
-        for attempt in range(1, PORT_ATTEMPTS + 1):
-            if not self._settled:  # afterwards others know the port, and only that one will do
-                self.port = free_port(remembered=self.port or None)
-            if await self._launch():
-                self._settled = True
-                return
-            if "could not bind" not in self._output.tail() or attempt == PORT_ATTEMPTS:
-                raise LocalFailure(f"PostgreSQL did not start, see {self.log}", detail=self._output.tail())
-
-    async def wait(self) -> int:
-        """Wait until the process ends by itself; returns its exit status."""
-        return await self._child.wait() if self._child else 0
+        await self._start_on_a_free_port(self._launch, taken="could not bind", said=self._output.tail)
 
     async def stop(self) -> None:
         """Stop it (PostgreSQL's "fast": clients are cut, what is committed is kept). Does nothing when it is down."""
-        if self._child is not None:
-            await self._child.stop(patience=STOP_SECONDS)
-            self._child = None
+        await super().stop()
         if self._socket_folder is not None and not self._socket_folder.is_relative_to(self.folder):
             shutil.rmtree(self._socket_folder, ignore_errors=True)
         self._socket_folder = None
@@ -223,7 +200,7 @@ class PostgreSQL:
         self._socket_folder = self._make_socket_folder()
         settings = self._settings(self._socket_folder)
         pairs = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        self._child = await Child.spawn(
+        child = await Child.spawn(
             (self._binaries / "postgres", "-D", self.folder / "data", *pairs),
             environment=_environment(),
             log=self.log,
@@ -231,20 +208,7 @@ class PostgreSQL:
             stop_signal=signal.SIGINT,
             account=self._account,
         )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                if await self._is_ready(self._child):
-                    return True
-        except TimeoutError as error:
-            await self.stop()
-            raise LocalFailure(
-                f"PostgreSQL is not ready after {START_SECONDS:.0f} s, see {self.log}", detail=self._output.tail()
-            ) from error
-        except BaseException:
-            await self.stop()
-            raise
-        await self.stop()
-        return False
+        return await self._becomes_ready(child, self._is_ready(child), within=START_SECONDS)
 
     async def _is_ready(self, child: Child) -> bool:
         pid_file = self.folder / "data" / "postmaster.pid"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shopflow.local.failures import LocalFailure
+from shopflow.local.one_process import OneProcess
 from shopflow.local.ports import is_free
 from shopflow.local.processes import Child, Output
 
@@ -19,7 +20,7 @@ PROBE_SECONDS = 5.0
 SHOPFLOW = (sys.executable, "-P", "-m", "shopflow")  # -P: what lies in the working folder is not for import
 
 
-class Service:
+class Service(OneProcess):
     """One HTTP service in a process of its own, ready when `GET /ready` answers 200."""
 
     def __init__(
@@ -32,17 +33,10 @@ class Service:
         log: Path,
         program: Sequence[str] = SHOPFLOW,
     ) -> None:
-        self.name = name
-        self.log = log
+        super().__init__(name, title=name, log=log, patience=STOP_SECONDS)
         self.port = port
         self._program = (*program, *arguments)
         self._environment = environment
-        self._child: Child | None = None
-
-    @property
-    def child(self) -> Child | None:
-        """The running process, if any."""
-        return self._child
 
     async def start(self) -> None:
         """Start it and return once it is ready. Raises LocalFailure; nothing is left running then."""
@@ -50,34 +44,16 @@ class Service:
             raise LocalFailure(port_taken(self.port))
         folder = self.log.parent
         child = await Child.spawn(self._program, environment=self._environment, log=self.log, folder=folder)
-        self._child = child
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._until_ready(child)
-        except TimeoutError as error:
-            await self.stop()
-            line = f"{self.name} is not ready after {START_SECONDS:.0f} s, see {self.log}"
-            raise LocalFailure(line, detail=child.output.tail()) from error
-        except BaseException:
-            await self.stop()
-            raise
+        if not await self._becomes_ready(child, self._is_ready(child), within=START_SECONDS):
+            line = f"{self.name} ended with status {child.exit_status} while starting, see {self.log}"
+            raise LocalFailure(line, detail=child.output.tail())
 
-    async def wait(self) -> int:
-        """Wait until the process ends by itself; returns its exit status."""
-        return await self._child.wait() if self._child else 0
-
-    async def stop(self) -> None:
-        """Stop it cleanly. Does nothing when it is down."""
-        if self._child is not None:
-            await self._child.stop(patience=STOP_SECONDS)
-            self._child = None
-
-    async def _until_ready(self, child: Child) -> None:
-        while await http_status(self.port, "/ready") != 200:
-            if child.exit_status is not None:
-                line = f"{self.name} ended with status {child.exit_status} while starting, see {self.log}"
-                raise LocalFailure(line, detail=child.output.tail())
+    async def _is_ready(self, child: Child) -> bool:
+        while child.exit_status is None:
+            if await http_status(self.port, "/ready") == 200:
+                return True
             await asyncio.sleep(POLL_SECONDS)
+        return False
 
 
 def port_taken(port: int) -> str:

@@ -10,12 +10,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from urllib.parse import quote
 
 from shopflow.local.accounts import own, private_file, private_folder, server_account
 from shopflow.local.failures import LocalFailure
+from shopflow.local.one_process import PortProcess
 from shopflow.local.ports import free_port
 from shopflow.local.processes import Child, Output
 from shopflow.local.rabbitmq_installation import Installation, find_installation
@@ -26,7 +28,6 @@ START_SECONDS = 60.0  # a durable queue with a long backlog takes time to recove
 FIRST_START_SECONDS = 25.0  # there is nothing to recover; seldom, its database hangs while it is made
 STOP_SECONDS = 9.0
 POLL_SECONDS = 0.05
-PORT_ATTEMPTS = 3
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = 1  # the server's first answer is the method Connection.Start
 REFUSED_IN_PATHS = frozenset("*?[]{}^!'\"\n")  # taken for patterns, or broken by RabbitMQ's own shell commands
@@ -41,15 +42,13 @@ log.file = false
 """
 
 
-class RabbitMQ:
+class RabbitMQ(PortProcess):
     """A node on a loopback port with one user, `shopflow`, who may do everything.
 
     `folder` holds its data and is made when missing (its parent must exist and be reachable for the server's account);
     `password` is decided when the data is first made. `port` is preferred, not promised: read it after `start`.
     `installation` is found (and if need be fetched, told through `say`) by `start` when not given.
     """
-
-    name = "rabbitmq"
 
     def __init__(
         self,
@@ -62,21 +61,14 @@ class RabbitMQ:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.folder = folder.absolute()
-        self.port = port or 0
-        self.log = log or self.folder / "rabbitmq.log"
+        log = log or self.folder / "rabbitmq.log"
+        super().__init__("rabbitmq", title="RabbitMQ", log=log, patience=STOP_SECONDS, port=port)
         self.version = ""
         self._password = password
         self._installation = installation
         self._say = say or (lambda _: None)
         self._account = server_account()
-        self._child: Child | None = None
-        self._settled = False
         self._output = Output(self.log, 0)
-
-    @property
-    def child(self) -> Child | None:
-        """The running process, if any."""
-        return self._child
 
     @property
     def url(self) -> str:
@@ -86,28 +78,12 @@ class RabbitMQ:
     async def start(self) -> None:
         """Bring the node up and return once it speaks AMQP. Raises LocalFailure; nothing is left running then."""
         _check_path(self.folder)
-        if self._installation is None:
-            self._installation = await find_installation(self._account, say=self._say)
+        installation = self._installation or await find_installation(self._account, say=self._say)
+        self._installation = installation
         private_folder(self._account, self.folder)
         self._output = Output.beginning_now(self.log)
-        for attempt in range(1, PORT_ATTEMPTS + 1):
-            if not self._settled:  # afterwards others know the port, and only that one will do
-                self.port = free_port(remembered=self.port or None)
-            if await self._launched(self._installation):
-                self._settled = True
-                return
-            if "eaddrinuse" not in self._output.tail() or attempt == PORT_ATTEMPTS:
-                raise LocalFailure(f"RabbitMQ did not start, see {self.log}", detail=self._output.tail())
-
-    async def wait(self) -> int:
-        """Wait until the process ends by itself; returns its exit status."""
-        return await self._child.wait() if self._child else 0
-
-    async def stop(self) -> None:
-        """Stop the node cleanly. Does nothing when it is down."""
-        if self._child is not None:
-            await self._child.stop(patience=STOP_SECONDS)
-            self._child = None
+        launch = partial(self._launched, installation)
+        await self._start_on_a_free_port(launch, taken="eaddrinuse", said=self._output.tail)
 
     async def _launched(self, installation: Installation) -> bool:
         """As `_launch`; a first start that hangs is given up and made once more from nothing."""
@@ -125,26 +101,14 @@ class RabbitMQ:
         """Start the process; False if it ended instead of becoming ready."""
         internal_port = free_port()
         self._configure()
-        self._child = await Child.spawn(
+        child = await Child.spawn(
             (installation.server,),
             environment=self._environment(installation, internal_port),
             log=self.log,
             folder=self.folder,
             account=self._account,
         )
-        try:
-            async with asyncio.timeout(within):
-                if await self._is_ready(self._child):
-                    return True
-        except TimeoutError as error:
-            await self.stop()
-            line = f"RabbitMQ is not ready after {within:.0f} s, see {self.log}"
-            raise LocalFailure(line, detail=self._output.tail()) from error
-        except BaseException:
-            await self.stop()
-            raise
-        await self.stop()
-        return False
+        return await self._becomes_ready(child, self._is_ready(child), within=within)
 
     async def _is_ready(self, child: Child) -> bool:
         while child.exit_status is None:
