@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_urlsafe
 from urllib.parse import quote
@@ -19,15 +19,14 @@ from shopflow.local.accounts import own, private_file, private_folder, server_ac
 from shopflow.local.failures import LocalFailure
 from shopflow.local.one_process import PortProcess
 from shopflow.local.postgres_binaries import major_of, usable_binaries, wheel_binaries
-from shopflow.local.processes import Child, Output, command_of, identify, kill_session, working_in
+from shopflow.local.postmaster import clear_leftovers, pid_in, status_in
+from shopflow.local.processes import Child, Output
 
 SUPERUSER = "postgres"
 START_SECONDS = 30.0  # crash recovery included
 STOP_SECONDS = 15.0
-ORPHAN_SECONDS = 2.0
 POLL_SECONDS = 0.02
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 or 108
-STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted
 
 DATABASES = """
 SELECT format('CREATE ROLE %I LOGIN', name) FROM (VALUES ({name})) AS wanted(name)
@@ -97,7 +96,7 @@ class PostgreSQL(PortProcess):
         private_folder(self._account, self.folder)
         self._output = Output.beginning_now(self.log)
         await self._make_data()
-        await self._clear_leftovers()
+        await clear_leftovers(self.folder / "data")
         await self._start_on_a_free_port(self._launch, taken="could not bind", said=self._output.tail)
 
     async def stop(self) -> None:
@@ -167,34 +166,6 @@ class PostgreSQL(PortProcess):
                 f"begin afresh, or give DATABASE_URL_AUTH, _ORDERS and _NOTIFICATIONS of a server that runs {theirs}"
             )
 
-    async def _clear_leftovers(self) -> None:
-        """Stop a server that outlived its supervisor, and drop its pid file.
-
-        PostgreSQL itself refuses to start while *any* process of the same account has the pid in that file: after a
-        crash in a container that may well be the broker.
-        """
-        pid_file = self.folder / "data" / "postmaster.pid"
-        pid = _pid_in(pid_file)
-        if pid is not None and _serves(pid, self.folder / "data"):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
-            await _ended(pid, patience=STOP_SECONDS)
-            kill_session(pid)
-        await self._clear_orphans()
-        pid_file.unlink(missing_ok=True)
-
-    async def _clear_orphans(self) -> None:
-        """Wait for the backends of a server that was killed: they hold its shared memory, and are in sessions of their
-        own. They end by themselves when they next look up; one deep in a query may not for long."""
-        data = (self.folder / "data").resolve()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ORPHAN_SECONDS):
-                while working_in(data):
-                    await asyncio.sleep(POLL_SECONDS)
-        for pid in working_in(data):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
     async def _launch(self) -> bool:
         """Start the process; False if it ended instead of becoming ready."""
         self._socket_folder = self._make_socket_folder()
@@ -213,7 +184,7 @@ class PostgreSQL(PortProcess):
     async def _is_ready(self, child: Child) -> bool:
         pid_file = self.folder / "data" / "postmaster.pid"
         while child.exit_status is None:
-            if _status_in(pid_file) == "ready" and _pid_in(pid_file) == child.identity.pid:
+            if status_in(pid_file) == "ready" and pid_in(pid_file) == child.identity.pid:
                 await self.execute("SELECT 1")
                 return True
             await asyncio.sleep(POLL_SECONDS)
@@ -266,32 +237,3 @@ def _literal(text: str) -> str:
     if "\\" in text or "\0" in text:
         raise ValueError("a backslash or NUL cannot stand in this literal")
     return "'" + text.replace("'", "''") + "'"
-
-
-def _pid_file_line(pid_file: Path, line: int) -> str:
-    try:
-        lines = pid_file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return lines[line].strip() if len(lines) > line else ""
-
-
-def _pid_in(pid_file: Path) -> int | None:
-    first = _pid_file_line(pid_file, 0)
-    return int(first) if first.isdecimal() else None
-
-
-def _status_in(pid_file: Path) -> str:
-    return _pid_file_line(pid_file, STATUS_LINE)
-
-
-def _serves(pid: int, data: Path) -> bool:
-    """Whether the process is a PostgreSQL server on this data folder (its command line says so)."""
-    return f"postgres -D {data} " in command_of(pid)
-
-
-async def _ended(pid: int, *, patience: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(patience):
-            while identify(pid) is not None:
-                await asyncio.sleep(POLL_SECONDS)
