@@ -15,7 +15,7 @@ from shopflow.local.ports import free_port
 
 async def test_a_link_can_be_closed_at_any_moment_of_a_failing_connect() -> None:
     url = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         for turn in range(200):
             publisher = Publisher(url, name="test", topology=events_topology("quorum"), metrics=Metrics())
             await publisher.open()
