@@ -76,7 +76,7 @@ class JsonBody(AbstractDTO[T], Generic[T]):
         """Nothing to prepare: the Struct itself is what the handler gets."""
 
     @classmethod
-    def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Schema:  # noqa: ARG003
+    def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Schema:  # noqa: ARG003 - Litestar's
         schema: Schema = schema_creator.for_field_definition(field_definition)
         return schema
 

@@ -101,7 +101,7 @@ NEVER_CONNECTED = (ConnectTimeoutError, ProxyConnectionError, SSLError)
 ABOUT_ADDRESSES = ("address", "domain", "recipient")
 
 
-class StraightSession(AIOHTTPSession):  # type: ignore[misc]
+class StraightSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK comes without types
     """The SDK's HTTP session, but following no redirect: that would hand the mail to whomever a proxy names (N-10)."""
 
     async def _get_session(self, proxy_url: str | None) -> SimpleNamespace:
