@@ -150,3 +150,10 @@ def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             name.startswith("SHOPFLOW_TEST_")
         ):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _patience_with_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for a machine that stands still for a second: here the neighbours answer from the test's own process."""
+    monkeypatch.setattr("shopflow.kit.peer.DEADLINE", 30.0)
+    monkeypatch.setattr("shopflow.kit.peer._TIMEOUTS", aiohttp.ClientTimeout(total=None, sock_connect=30))
