@@ -19,6 +19,10 @@ DEADLINE: Final = 1.0
 """Seconds a call may take, the second try included (B11)."""
 
 _TIMEOUTS: Final = aiohttp.ClientTimeout(total=None, sock_connect=0.25)
+# What a second try may mend. The client tries every other method than POST a second time by itself when a connection
+# breaks, so that only a connection that was not made in time is left for us.
+_TRIED_AGAIN: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ConnectionTimeoutError)
+
 _MAX_ANSWER: Final = 4 * 1024 * 1024
 KEEP_ALIVE: Final = 8.0
 """Seconds an idle connection is kept: less than the server keeps it, so that a reused one is rarely a closed one."""
@@ -81,7 +85,7 @@ class Peer:
             async with asyncio.timeout(DEADLINE):
                 try:
                     return await self._once(method, path, sent)
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ConnectionTimeoutError):
+                except _TRIED_AGAIN if method == "POST" else aiohttp.ConnectionTimeoutError:
                     # A pooled connection that the neighbour closed while we picked it up, or one that was not made yet.
                     return await self._once(method, path, sent)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
