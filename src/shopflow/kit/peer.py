@@ -21,7 +21,7 @@ DEADLINE: Final = 1.0
 _TIMEOUTS: Final = aiohttp.ClientTimeout(total=None, sock_connect=0.25)
 # What a second try may mend. The client tries every other method than POST a second time by itself when a connection
 # breaks, so that only a connection that was not made in time is left for us.
-_TRIED_AGAIN: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ConnectionTimeoutError)
+_PASSING: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ConnectionTimeoutError)
 
 _MAX_ANSWER: Final = 4 * 1024 * 1024
 KEEP_ALIVE: Final = 8.0
@@ -80,12 +80,13 @@ class Peer:
             Problem: of kind unavailable, when there is no answer within a second.
         """
         sent = {**traces.carried(), **headers}
+        passing = _PASSING if method == "POST" else aiohttp.ConnectionTimeoutError
         started = perf_counter()
         try:
             async with asyncio.timeout(DEADLINE):
                 try:
                     return await self._once(method, path, sent)
-                except _TRIED_AGAIN if method == "POST" else aiohttp.ConnectionTimeoutError:
+                except passing:
                     # A pooled connection that the neighbour closed while we picked it up, or one that was not made yet.
                     return await self._once(method, path, sent)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
