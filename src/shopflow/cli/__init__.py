@@ -6,7 +6,7 @@ import sys
 
 def main() -> None:
     """Runs the command that the arguments name; `shopflow --help` lists them all."""
-    from shopflow.cli.commands import app  # noqa: PLC0415 - keeps importing this package free of cost
+    from shopflow.cli.commands import app
 
     arguments = sys.argv[1:]
     try:

@@ -6,13 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
-
-from shopflow.local import given
-from shopflow.local.failures import LocalFailure
-from shopflow.local.home import Home
-from shopflow.local.story import Story
 
 
 def demo(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -28,6 +22,13 @@ def demo(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
         Print the order, its history, its notifications and the messages as JSON instead.
 
     """
+    import msgspec
+
+    from shopflow.local import given
+    from shopflow.local.failures import LocalFailure
+    from shopflow.local.home import Home
+    from shopflow.local.story import Story
+
     home = Home(given.home(os.environ, working_folder=Path.cwd()))
     up = home.up()
     if up is None:

@@ -6,11 +6,6 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from shopflow.cli.environment import database_url
-from shopflow.kit import logs
-from shopflow.kit.migrations import migrate as run
-from shopflow.kit.problems import Problem
-
 
 def migrate(service: Literal["auth", "orders", "notifications"]) -> None:
     """Bring the database of a service to its newest schema. Safe when two run it at once.
@@ -24,7 +19,11 @@ def migrate(service: Literal["auth", "orders", "notifications"]) -> None:
         Whose database it is.
 
     """
-    import shopflow  # noqa: PLC0415 - only to find the folder
+    import shopflow
+    from shopflow.cli.environment import database_url
+    from shopflow.kit import logs
+    from shopflow.kit.migrations import migrate as run
+    from shopflow.kit.problems import Problem
 
     logs.configure(service="cli", level="error", to=sys.stderr)
     folder = Path(shopflow.__file__).parent / service / "schema"

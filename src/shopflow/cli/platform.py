@@ -1,8 +1,6 @@
 """`shopflow up`, `down`, `status`, `logs`: the whole platform on one machine. Prints and sets exit statuses; everything
 else is done in `local`, imported only when a command runs so that `--help` answers at once."""
 
-# ruff: noqa: PLC0415 - imports inside commands, as said above
-
 import os
 import sys
 from collections.abc import Callable, Coroutine

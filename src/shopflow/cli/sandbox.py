@@ -27,9 +27,9 @@ def serve(
         The exit status: 0 after a clean stop, 1 when the address cannot be had.
 
     """
-    import uvloop  # noqa: PLC0415 - `--help` has to answer at once
+    import uvloop
 
-    from shopflow.local.sandbox import serve as serve_sandbox  # noqa: PLC0415 - as above
+    from shopflow.local.sandbox import serve as serve_sandbox
 
     def ready(url: str) -> None:
         print(f"sandbox ready at {url}", flush=True)

@@ -10,12 +10,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-import uvloop
-
-from shopflow.kit import logs
-from shopflow.kit.server import PortTaken, serve
-from shopflow.kit.settings import SettingsError, read
-
 
 def auth() -> None:
     """Serve accounts and tokens on PORT (3001), until SIGTERM.
@@ -45,6 +39,12 @@ def notifications() -> None:
 
 
 def _run(service: str) -> None:
+    import uvloop
+
+    from shopflow.kit import logs
+    from shopflow.kit.server import PortTaken, serve
+    from shopflow.kit.settings import SettingsError, read
+
     settings_class: type[Any] = import_module(f"shopflow.{service}.settings").Settings
     try:
         settings = read(settings_class, os.environ)

@@ -7,9 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from shopflow.auth.tokens import SERVICES, service_token
-from shopflow.cli.environment import jwt_secret
-
 
 def issue(*, service: Annotated[str, Parameter(help="order-service or notification-service")]) -> None:
     """Print a token that lets a service call the others for 24 hours.
@@ -17,6 +14,9 @@ def issue(*, service: Annotated[str, Parameter(help="order-service or notificati
     Reads JWT_SECRET (or JWT_SECRET_FILE), the secret that auth-service runs with. Exit status: 0, or 2 when the secret
     is missing or the name is none of a service.
     """
+    from shopflow.auth.tokens import SERVICES, service_token
+    from shopflow.cli.environment import jwt_secret
+
     if service not in SERVICES:
         sys.stderr.write(f"--service must be one of {', '.join(sorted(SERVICES))}\n")
         raise SystemExit(2)
