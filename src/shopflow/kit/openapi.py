@@ -25,6 +25,9 @@ from litestar.typing import FieldDefinition
 BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
 """`security=` of handlers that need a token."""
 
+QUIET: Final = {"quiet": True}
+"""`opt=` of handlers that are called so often that a log line for each would drown the others."""
+
 _MEDIA: Final = {"swagger-ui-bundle.js": "text/javascript", "start.js": "text/javascript", "swagger-ui.css": "text/css"}
 
 
@@ -79,16 +82,16 @@ def pages(name: str, read: Callable[[], bytes]) -> list[HTTPRouteHandler]:
     """The handlers of `/openapi.json` and `/docs`."""
     folder = files("shopflow.kit") / "docs_page"
 
-    @get("/openapi.json", include_in_schema=False, opt={"quiet": True})
+    @get("/openapi.json", include_in_schema=False, opt=QUIET)
     async def openapi_json() -> Response[bytes]:
         return Response(read(), media_type=MediaType.JSON)
 
-    @get("/docs", include_in_schema=False, opt={"quiet": True})
+    @get("/docs", include_in_schema=False, opt=QUIET)
     async def docs() -> Response[str]:
         page = Template((folder / "page.html").read_text()).substitute(name=name)
         return Response(page, media_type=MediaType.HTML)
 
-    @get("/docs/{part:str}", include_in_schema=False, opt={"quiet": True})
+    @get("/docs/{part:str}", include_in_schema=False, opt=QUIET)
     async def docs_part(part: FromPath[str]) -> Response[bytes]:
         if part not in _MEDIA:
             raise NotFoundException

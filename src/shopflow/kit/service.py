@@ -27,11 +27,8 @@ from shopflow.kit.metrics import CONTENT_TYPE, Metrics
 from shopflow.kit.problems import Problem
 from shopflow.kit.queries import StrictQueries
 
-QUIET: Final = {"quiet": True}
-"""`opt=` of handlers that are called so often that a log line for each would drown the others."""
-
-INTERNAL: Final = {"quiet": True, "internal": True}
-"""As QUIET, for paths that only services and operators call: they never answer CORS (R68)."""
+INTERNAL: Final = {**openapi.QUIET, "internal": True}
+"""As `openapi.QUIET`, for paths that only services and operators call: they never answer CORS (R68)."""
 
 
 CLOSE_WITHIN: Final = 4.5

@@ -6,6 +6,7 @@ subscriber have connections of their own, so that a blocked publisher never stop
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -64,7 +65,7 @@ class Declared(Protocol):
     def bindings(self) -> Sequence[Bound]: ...
 
 
-class Link:
+class Link(ABC):
     """One connection that is kept up: opened in the background, rebuilt whenever something of it closes.
 
     Args:
@@ -148,8 +149,9 @@ class Link:
             self._gauge.set(0)
             await self._dismantle(connection)
 
+    @abstractmethod
     async def _prepare(self, connection: AbstractConnection) -> AbstractChannel:
-        raise NotImplementedError
+        """Opens what this link is for; the life of the connection ends with the channel that it answers."""
 
     async def _dismantle(self, connection: AbstractConnection) -> None:
         await quietly(connection.close(), within=CLOSE_DEADLINE)
