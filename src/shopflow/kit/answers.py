@@ -38,6 +38,7 @@ STATUSES: Final[dict[Kind, tuple[int, str]]] = {
     Kind.PRECONDITION_FAILED: (412, "Precondition Failed"),
     Kind.TOO_LARGE: (413, "Content Too Large"),
     Kind.UNSUPPORTED_TYPE: (415, "Unsupported Media Type"),
+    Kind.UNPROCESSABLE: (422, "Unprocessable Content"),
     Kind.TOO_MANY: (429, "Too Many Requests"),
     Kind.INTERNAL: (500, "Internal Server Error"),
     Kind.UNAVAILABLE: (503, "Service Unavailable"),

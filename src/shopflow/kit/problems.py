@@ -20,6 +20,7 @@ class Kind(StrEnum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     CONFLICT = "conflict"
     PRECONDITION_FAILED = "precondition-failed"
+    UNPROCESSABLE = "unprocessable"
     TOO_LARGE = "too-large"
     UNSUPPORTED_TYPE = "unsupported-type"
     TIMED_OUT = "timed-out"
@@ -87,9 +88,9 @@ def not_found(what: str) -> Problem:
     return Problem(Kind.NOT_FOUND, f"{what}-not-found", f"There is no such {what}.")
 
 
-def conflict(code: str, detail: str) -> Problem:
+def conflict(code: str, detail: str, *, retry_after: int | None = None) -> Problem:
     """The state of things does not allow this now."""
-    return Problem(Kind.CONFLICT, code, detail)
+    return Problem(Kind.CONFLICT, code, detail, retry_after=retry_after)
 
 
 def unavailable(code: str, detail: str, *, retry_after: int = 1) -> Problem:
