@@ -1,0 +1,95 @@
+"""The paths of accounts (PRD 4.1): registering, reading and changing a profile, deactivating."""
+
+from typing import Annotated, Final
+
+from litestar import delete, get, patch, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody, Parameter
+from litestar.types import Guard
+
+from shopflow.auth import bodies, change, register, store
+from shopflow.auth.bodies import EditProfile, Register, Registered
+from shopflow.auth.hashing import Hashing
+from shopflow.auth.routes.guards import OF_BODY, CallerRequest, asked_user
+from shopflow.contracts.identity import Profile
+from shopflow.kit.answers import json_body, problems
+from shopflow.kit.openapi import BEARER
+from shopflow.kit.postgres import Database
+from shopflow.kit.problems import Kind, forbidden, not_found
+
+_UserId = Annotated[str, Parameter(description="A user's UUID.")]
+
+_SAMPLE: Final = {
+    "email": "jane.doe@example.com",
+    "password": "S3cur3P@ssw0rd!",
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "phone": "+15551234567",
+}
+
+
+def routes(database: Database, hashing: Hashing, *, counted: Guard, known: Guard) -> list[HTTPRouteHandler]:
+    """The handlers of accounts; `counted` stands before what everybody may call, `known` before the rest."""
+
+    @post(
+        "/auth/register",
+        guards=[counted],
+        dto=json_body(Register),
+        return_dto=None,
+        tags=["Accounts"],
+        summary="Create an account",
+        opt={"sample": _SAMPLE},
+        description="The e-mail address is stored and answered in lower case. Everybody starts as a customer.",
+        responses=problems(*OF_BODY, Kind.CONFLICT),
+    )
+    async def register_user(data: JSONBody[Register]) -> Registered:
+        return bodies.registered(await register.register(database, hashing, bodies.new_user(data)))
+
+    @get(
+        "/auth/users/{user_id:str}",
+        guards=[known],
+        tags=["Accounts"],
+        summary="Read a profile",
+        description="One's own; admins and services read every one, deactivated ones included.",
+        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND),
+        security=BEARER,
+    )
+    async def read_profile(user_id: _UserId, request: CallerRequest) -> Profile:
+        asked = asked_user(user_id, request.user, by_services=True)
+        user = await store.user(database, asked)
+        if user is None:
+            raise not_found("user")
+        return bodies.profile(user)
+
+    @patch(
+        "/auth/users/{user_id:str}",
+        guards=[known],
+        dto=json_body(EditProfile),
+        return_dto=None,
+        tags=["Accounts"],
+        summary="Change a profile",
+        opt={"sample": {"first_name": "Jane", "phone": "+15551234567"}},
+        description="One's own name and phone; admins change everybody's, and also `role` and `is_active`.",
+        responses=problems(*OF_BODY, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT),
+        security=BEARER,
+    )
+    async def edit_profile(user_id: _UserId, data: JSONBody[EditProfile], request: CallerRequest) -> Profile:
+        changes = bodies.changes(data)
+        asked = asked_user(user_id, request.user)
+        if changes.touch_standing and not request.user.is_admin:
+            raise forbidden("Only admins change role and is_active.")
+        return bodies.profile(await change.change(database, asked, changes, by=request.user.id))
+
+    @delete(
+        "/auth/users/{user_id:str}",
+        guards=[known],
+        tags=["Accounts"],
+        summary="Deactivate an account",
+        description="One's own, or anybody's for admins. All its sessions and tokens end at once. May be repeated.",
+        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT),
+        security=BEARER,
+    )
+    async def deactivate(user_id: _UserId, request: CallerRequest) -> None:
+        await change.deactivate(database, asked_user(user_id, request.user), by=request.user.id)
+
+    return [register_user, read_profile, edit_profile, deactivate]
