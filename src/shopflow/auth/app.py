@@ -3,7 +3,7 @@
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.routes import routes
 from shopflow.auth.settings import SAFE_SECRET, Settings
-from shopflow.auth.tokens import Tokens
+from shopflow.auth.tokens import Signer, TokenKind, Tokens, Verified
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
@@ -27,7 +27,9 @@ def build(settings: Settings) -> Application:
         routes=routes(
             database=database,
             hashing=hashing,
-            tokens=Tokens(settings.jwt_secret),
+            tokens=Tokens(
+                settings.jwt_secret, previous=settings.jwt_secret_previous, verified=_counting_verifications(metrics)
+            ),
             per_address=RateLimit(settings.rate_limit),
             per_user=RateLimit(settings.rate_limit),
         ),
@@ -37,3 +39,16 @@ def build(settings: Settings) -> Application:
         max_body=_MAX_BODY,
         cors_origins=settings.cors_origins,
     )
+
+
+def _counting_verifications(metrics: Metrics) -> Verified:
+    """Counts tokens by the secret that signed them: when the previous one is used no more, it can go (A14)."""
+    counter = metrics.counter(
+        "token_verifications_total", "Tokens whose signature held, by the secret that made it.", ("kind", "secret")
+    )
+    children = {(kind, signer): counter.labels(kind, signer) for kind in TokenKind for signer in Signer}
+
+    def verified(kind: TokenKind, signer: Signer) -> None:
+        children[kind, signer].inc()
+
+    return verified

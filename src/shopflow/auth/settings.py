@@ -19,6 +19,10 @@ class Settings(ServiceSettings):
 
     port: int = listen_port(3001)
     jwt_secret: str = setting("JWT_SECRET", "secret that signs the tokens; at least 32 bytes", secret=True, file=True)
+    jwt_secret_previous: str | None = setting(
+        "JWT_SECRET_PREVIOUS", "a secret whose tokens hold too, while secrets are changed", secret=True, file=True,
+        optional=True,
+    )  # fmt: skip
     bcrypt_cost: int = setting(
         "BCRYPT_COST", "cost of a password hash; below 12 only in tests", parse=whole(4, 20), default=str(SAFE_COST)
     )
@@ -29,8 +33,8 @@ class Settings(ServiceSettings):
 
     def __post_init__(self) -> None:
         mistakes = []
-        if self.env is Environment.PRODUCTION and not self.has_safe_secret:
-            mistakes.append(f"JWT_SECRET must have at least {SAFE_SECRET} bytes in production")
+        if self.env is Environment.PRODUCTION:
+            mistakes += self._unsafe_secrets()
         if self.env is not Environment.TEST and self.bcrypt_cost < SAFE_COST:
             mistakes.append(f"BCRYPT_COST must be at least {SAFE_COST} unless SHOPFLOW_ENV is test")
         if mistakes:
@@ -38,5 +42,21 @@ class Settings(ServiceSettings):
 
     @property
     def has_safe_secret(self) -> bool:
-        """Whether the secret is long enough not to be guessed from one token (R21)."""
-        return len(self.jwt_secret.encode()) >= SAFE_SECRET
+        """Whether every secret is long enough not to be guessed from one token (R21)."""
+        return _is_safe(self.jwt_secret) and _is_safe(self.jwt_secret_previous or self.jwt_secret)
+
+    def _unsafe_secrets(self) -> list[str]:
+        """What production refuses: a secret that can be guessed, and a change of secrets that changes nothing (A14)."""
+        given = {"JWT_SECRET": self.jwt_secret, "JWT_SECRET_PREVIOUS": self.jwt_secret_previous}
+        mistakes = [
+            f"{name} must have at least {SAFE_SECRET} bytes in production"
+            for name, secret in given.items()
+            if secret is not None and not _is_safe(secret)
+        ]
+        if self.jwt_secret == self.jwt_secret_previous:
+            mistakes.append("JWT_SECRET_PREVIOUS must not be JWT_SECRET: leave it out when no secret is being changed")
+        return mistakes
+
+
+def _is_safe(secret: str) -> bool:
+    return len(secret.encode()) >= SAFE_SECRET

@@ -5,22 +5,21 @@ asks a clock or a database. Token texts are never stored: a refresh token is sig
 """
 
 import json
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from hmac import digest
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jws
-from joserfc.errors import JoseError, SecurityWarning
+from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import OctKey
 
+from shopflow.auth.keys import Keys, keys
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Role
 from shopflow.kit.problems import Problem, unauthenticated
@@ -43,11 +42,9 @@ LONGEST: Final = 4096
 """Characters of a token; a longer one is refused unread (A6)."""
 
 _REMEMBERED: Final = 8192
-_ACCESS_HEADER: Final = {"alg": "HS256", "typ": "JWT"}
-_REFRESH_HEADER: Final = {"alg": "HS256", "typ": "refresh+jwt"}
+_ACCESS: Final = "JWT"
+_REFRESH: Final = "refresh+jwt"
 _ONLY: Final = ["HS256"]
-_REFRESH_KEY: Final = b"shopflow refresh token v1"
-_PSEUDONYM_KEY: Final = b"shopflow pseudonym v1"
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -74,6 +71,25 @@ class RefreshClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     exp: Seconds
 
 
+class Signer(StrEnum):
+    """Which of the two secrets signed a token (A14)."""
+
+    CURRENT = "current"
+    PREVIOUS = "previous"
+
+
+class TokenKind(StrEnum):
+    """The kinds of token."""
+
+    ACCESS = "access"
+    REFRESH = "refresh"
+    SERVICE = "service"
+
+
+Verified: TypeAlias = Callable[[TokenKind, Signer], None]
+"""Hears of each token whose signature holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class UserToken:
     """A well-signed access token. Whether it holds depends on its account and on the clock (A9, `judge`)."""
@@ -81,6 +97,7 @@ class UserToken:
     user_id: UUID
     issued: int
     expires: int
+    signer: Signer = Signer.CURRENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +107,43 @@ class ServiceToken:
     name: str
     issued: int
     expires: int
+    signer: Signer = Signer.CURRENT
 
 
 class Tokens:
-    """Signs and reads the tokens of one secret.
+    """Signs with one secret, and reads what that one and the one before it signed (A14).
+
+    The `kid` in a token's header says which was it, but decides nothing: whatever it says, both are tried.
 
     Args:
         secret: PRD's `JWT_SECRET`; anybody who holds it can read and make access tokens (R3).
+        previous: a secret whose tokens hold too.
         remembered: how many verified access tokens are remembered, so that the next look costs no signature.
+        verified: hears of each token that is read, remembered ones included.
     """
 
-    def __init__(self, secret: str, *, remembered: int = _REMEMBERED) -> None:
-        self._key = _key(secret.encode())
-        self._refresh_key = _key(_derived(secret, _REFRESH_KEY))
-        self._pseudonym_key = _derived(secret, _PSEUDONYM_KEY)
-        self.read: Callable[[str], UserToken | ServiceToken] = lru_cache(remembered)(self._read)
+    def __init__(
+        self,
+        secret: str,
+        *,
+        previous: str | None = None,
+        remembered: int = _REMEMBERED,
+        verified: Verified | None = None,
+    ) -> None:
+        self._current = keys(secret)
+        self._trusted = {Signer.CURRENT: self._current} | ({Signer.PREVIOUS: keys(previous)} if previous else {})
+        self._verified = verified
+        self._remembered: Callable[[str], UserToken | ServiceToken] = lru_cache(remembered)(self._read)
+
+    @property
+    def key_id(self) -> str:
+        """The `kid` of the tokens signed here: a fingerprint of the secret."""
+        return self._current.id
 
     def access(self, user_id: UUID, email: str, role: Role, *, issued: int) -> str:
         """An access token; `issued` is in seconds since 1970, as `issue_time` says."""
         claims = Claims(sub=str(user_id), email=email, role=role, iat=issued, exp=issued + ACCESS_SECONDS)
-        return _signed(_ACCESS_HEADER, claims, self._key)
+        return _signed(self._header(_ACCESS), claims, self._current.access)
 
     def service(self, name: str, *, issued: int) -> str:
         """A service token for one of SERVICES, from `issued` on (PRD 8.2).
@@ -120,27 +154,22 @@ class Tokens:
         if name not in SERVICES:
             raise ValueError(f"no service token for this name; there are {', '.join(sorted(SERVICES))}")
         claims = Claims(sub=name, role=Role.SERVICE, iat=issued, exp=issued + SERVICE_SECONDS)
-        return _signed(_ACCESS_HEADER, claims, self._key)
+        return _signed(self._header(_ACCESS), claims, self._current.access)
 
     def refresh(self, claims: RefreshClaims) -> str:
-        """A refresh token; the same claims always give the same text (A1)."""
-        return _signed(_REFRESH_HEADER, claims, self._refresh_key)
+        """A refresh token; the same claims always give the same text, as long as the secret is the same (A1)."""
+        return _signed(self._header(_REFRESH), claims, self._current.refresh)
 
-    def _read(self, text: str) -> UserToken | ServiceToken:
-        """What an access or service token says, its signature verified and its times not judged yet; see `read`.
+    def read(self, text: str) -> UserToken | ServiceToken:
+        """What an access or service token says, its signature verified and its times not judged yet.
 
         Raises:
             Problem: of kind unauthenticated, `token-invalid`.
         """
-        claims = _verified(text, self._key, "JWT", Claims)
-        if claims.role is Role.SERVICE:
-            if claims.sub not in SERVICES or claims.email is not None:
-                raise invalid_token()
-            return ServiceToken(claims.sub, claims.iat, claims.exp)
-        user_id = identifier(claims.sub)
-        if user_id is None or claims.email is None:
-            raise invalid_token()
-        return UserToken(user_id, claims.iat, claims.exp)
+        token = self._remembered(text)
+        if self._verified:
+            self._verified(TokenKind.ACCESS if isinstance(token, UserToken) else TokenKind.SERVICE, token.signer)
+        return token
 
     def read_refresh(self, text: str) -> RefreshClaims:
         """What a refresh token says, its signature verified; its row decides the rest.
@@ -148,11 +177,31 @@ class Tokens:
         Raises:
             Problem: of kind unauthenticated, `token-invalid`.
         """
-        return _verified(text, self._refresh_key, "refresh+jwt", RefreshClaims)
+        signer, claims = _opened(text, _REFRESH, RefreshClaims, trusted=self._keys(lambda each: each.refresh))
+        if self._verified:
+            self._verified(TokenKind.REFRESH, signer)
+        return claims
 
     def pseudonym(self, text: str) -> str:
         """A stand-in for an address in the log: equal for equal texts, of no use without the secret (A4)."""
-        return digest(self._pseudonym_key, text.encode(), "sha256").hex()[:16]
+        return digest(self._current.pseudonym, text.encode(), "sha256").hex()[:16]
+
+    def _read(self, text: str) -> UserToken | ServiceToken:
+        signer, claims = _opened(text, _ACCESS, Claims, trusted=self._keys(lambda each: each.access))
+        if claims.role is Role.SERVICE:
+            if claims.sub not in SERVICES or claims.email is not None:
+                raise invalid_token()
+            return ServiceToken(claims.sub, claims.iat, claims.exp, signer)
+        user_id = identifier(claims.sub)
+        if user_id is None or claims.email is None:
+            raise invalid_token()
+        return UserToken(user_id, claims.iat, claims.exp, signer)
+
+    def _header(self, typ: str) -> dict[str, str]:
+        return {"alg": "HS256", "typ": typ, "kid": self.key_id}
+
+    def _keys(self, which: Callable[[Keys], OctKey]) -> Iterator[tuple[Signer, OctKey]]:
+        return ((signer, which(each)) for signer, each in self._trusted.items())
 
 
 def service_token(secret: str, name: str, now: datetime) -> str:
@@ -188,29 +237,19 @@ def invalid_token() -> Problem:
     return unauthenticated("token-invalid", "The token is not valid.")
 
 
-def _key(secret: bytes) -> OctKey:
-    with warnings.catch_warnings():  # a short secret is our own, louder warning at start (R21)
-        warnings.simplefilter("ignore", SecurityWarning)
-        return OctKey.import_key(secret)
-
-
-def _derived(secret: str, label: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=label).derive(secret.encode())
-
-
 def _signed(header: dict[str, str], claims: msgspec.Struct, key: OctKey) -> str:
     return jws.serialize_compact(header, msgspec.json.encode(claims), key, algorithms=_ONLY)
 
 
-def _verified(text: str, key: OctKey, typ: str, claims: type[T]) -> T:
+def _opened(text: str, typ: str, claims: type[T], *, trusted: Iterator[tuple[Signer, OctKey]]) -> tuple[Signer, T]:
     if len(text) > LONGEST:
         raise invalid_token()
     try:
-        token = jws.deserialize_compact(text, key, algorithms=_ONLY)
+        signer, token = _verified(text, trusted)
         header = token.headers()
-        if not header.keys() <= {"alg", "typ", "kid"} or header.get("typ", "JWT") != typ:
+        if not header.keys() <= {"alg", "typ", "kid"} or header.get("typ", _ACCESS) != typ:
             raise invalid_token()
-        return msgspec.convert(json.loads(token.payload, object_pairs_hook=_once), claims)
+        return signer, msgspec.convert(json.loads(token.payload, object_pairs_hook=_once), claims)
     except (
         JoseError,
         ValueError,
@@ -219,6 +258,16 @@ def _verified(text: str, key: OctKey, typ: str, claims: type[T]) -> T:
         RecursionError,
     ):  # joserfc meets headers that are no object
         raise invalid_token() from None
+
+
+def _verified(text: str, trusted: Iterator[tuple[Signer, OctKey]]) -> tuple[Signer, jws.CompactSignature]:
+    """The token, and the first of the keys that signed it; BadSignatureError when none did."""
+    for signer, key in trusted:
+        try:
+            return signer, jws.deserialize_compact(text, key, algorithms=_ONLY)
+        except BadSignatureError:
+            continue
+    raise BadSignatureError
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Tokens: what is signed, what is refused, and when one holds. PyJWT judges the signatures independently."""
 
 import base64
+import hashlib
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +18,8 @@ from shopflow.auth.tokens import (
     SERVICES,
     RefreshClaims,
     ServiceToken,
+    Signer,
+    TokenKind,
     Tokens,
     UserToken,
     issue_time,
@@ -66,7 +70,8 @@ def refused(tokens: Tokens, text: str) -> bool:
 def test_an_access_token_holds_exactly_the_five_claims_of_the_contract(tokens: Tokens) -> None:
     text = tokens.access(USER, EMAIL, Role.CUSTOMER, issued=1739789400)
     assert jwt.decode(text, SECRET, algorithms=["HS256"], options={"verify_exp": False}) == CLAIMS
-    assert jwt.get_unverified_header(text) == {"alg": "HS256", "typ": "JWT"}
+    header = jwt.get_unverified_header(text)
+    assert (header.pop("kid"), header) == (tokens.key_id, {"alg": "HS256", "typ": "JWT"})
 
 
 def test_a_service_token_holds_exactly_the_four_claims_of_the_contract() -> None:
@@ -118,15 +123,74 @@ def test_a_token_that_others_signed_with_the_secret_is_read(tokens: Tokens) -> N
         b"[" * 3000,
     ],
 )
+@pytest.mark.row("A-1")
 def test_a_header_that_is_not_ours_is_refused(tokens: Tokens, header: object) -> None:
     assert refused(tokens, signed(CLAIMS, header=header))
 
 
-@pytest.mark.parametrize("kid", ["../../etc/passwd", "' OR 1=1", "k" * 300])
+@pytest.mark.row("A-22")
+@pytest.mark.parametrize("kid", ["../../etc/passwd", "' OR 1=1", "k" * 300, "", Tokens(OTHER).key_id])
 def test_a_key_id_selects_nothing(tokens: Tokens, kid: str) -> None:
     good = signed(CLAIMS, header={"alg": "HS256", "kid": kid})
     assert tokens.read(good) == UserToken(USER, 1739789400, 1739793000)
     assert refused(tokens, signed(CLAIMS, header={"alg": "HS256", "kid": kid}, secret=OTHER))
+
+
+@pytest.mark.row("A-22")
+@pytest.mark.parametrize("kid", [7, None, ["x"], {"x": 1}])
+def test_a_key_id_that_is_no_text_is_refused(tokens: Tokens, kid: object) -> None:
+    assert refused(tokens, signed(CLAIMS, header={"alg": "HS256", "kid": kid}))
+
+
+def everything(tokens: Tokens) -> list[str]:
+    """A token of each kind that is shown as a bearer."""
+    return [tokens.access(USER, EMAIL, Role.CUSTOMER, issued=1), tokens.service("order-service", issued=1)]
+
+
+@pytest.mark.row("A-4")
+def test_while_secrets_are_changed_the_tokens_of_both_hold_and_new_ones_are_of_the_new() -> None:
+    old, both, new = Tokens(OTHER), Tokens(SECRET, previous=OTHER), Tokens(SECRET)
+    for text in everything(old):
+        assert both.read(text).signer is Signer.PREVIOUS
+        assert refused(new, text)
+    for text in everything(both):
+        assert both.read(text).signer is Signer.CURRENT
+        assert new.read(text) == both.read(text)
+        assert refused(old, text)
+    assert both.read_refresh(old.refresh(FAMILY)) == both.read_refresh(new.refresh(FAMILY)) == FAMILY
+    assert both.refresh(FAMILY) == new.refresh(FAMILY) != old.refresh(FAMILY)
+    with pytest.raises(Problem):
+        new.read_refresh(old.refresh(FAMILY))
+
+
+def test_a_token_without_a_key_id_is_tried_with_both_secrets() -> None:
+    both = Tokens(SECRET, previous=OTHER)
+    for secret in (SECRET, OTHER):
+        assert both.read(signed(CLAIMS, secret=secret)).expires == 1739793000
+    assert refused(both, signed(CLAIMS, secret="a third secret of more than thirty-two bytes"))
+
+
+def test_whoever_changes_secrets_hears_which_are_in_use_of_remembered_tokens_too() -> None:
+    heard: list[tuple[TokenKind, Signer]] = []
+    both = Tokens(SECRET, previous=OTHER, verified=lambda kind, signer: heard.append((kind, signer)))
+    access, service = everything(Tokens(OTHER))
+    for text in (access, access, service):
+        both.read(text)
+    both.read_refresh(both.refresh(FAMILY))
+    assert refused(both, access[:-2] + "AA")
+    assert heard == [
+        (TokenKind.ACCESS, Signer.PREVIOUS),
+        (TokenKind.ACCESS, Signer.PREVIOUS),
+        (TokenKind.SERVICE, Signer.PREVIOUS),
+        (TokenKind.REFRESH, Signer.CURRENT),
+    ]
+
+
+def test_a_key_id_is_short_follows_from_the_secret_and_is_no_plain_digest_of_it() -> None:
+    assert Tokens(SECRET).key_id == Tokens(SECRET, previous=OTHER).key_id != Tokens(OTHER).key_id
+    assert len(Tokens(SECRET).key_id) == 12
+    for digest in (hashlib.sha256, hashlib.sha1, hashlib.md5, hashlib.sha512):
+        assert Tokens(SECRET).key_id not in digest(SECRET.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +205,13 @@ def test_a_key_id_selects_nothing(tokens: Tokens, kid: str) -> None:
         CLAIMS | {"role": "service"},
         CLAIMS | {"email": None},
         CLAIMS | {"exp": "1739793000"},
+        CLAIMS | {"exp": 1739793000.0},
         CLAIMS | {"exp": 1739793000.5},
+        CLAIMS | {"exp": 1e308},
+        CLAIMS | {"exp": 2**63},
+        CLAIMS | {"exp": math.nan},
+        CLAIMS | {"exp": math.inf},
+        CLAIMS | {"iat": 1739789400.0},
         CLAIMS | {"exp": True},
         CLAIMS | {"exp": None},
         CLAIMS | {"exp": -1},
@@ -162,10 +232,12 @@ def test_a_key_id_selects_nothing(tokens: Tokens, kid: str) -> None:
         json.dumps(CLAIMS).replace("{", '{"role": "admin", ', 1).encode(),
     ],
 )
+@pytest.mark.row("A-5", "A-21", "T-6")
 def test_claims_that_are_not_ours_are_refused_although_well_signed(tokens: Tokens, claims: object) -> None:
     assert refused(tokens, signed(claims))
 
 
+@pytest.mark.row("A-1", "A-21")
 def test_a_token_has_three_canonical_parts(tokens: Tokens) -> None:
     good = tokens.access(USER, EMAIL, Role.CUSTOMER, issued=1)
     head, body, signature = good.split(".")
@@ -181,6 +253,7 @@ def test_a_token_has_three_canonical_parts(tokens: Tokens) -> None:
         f"{good}.",
         f"{good}.{signature}",
         f"{good}.{body}.{signature}",
+        "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..48V1_ALb6US04U3b.5eym8TW_c8SuK0ltJ3rpYIzOeDQz7TALvtu6UG9oMo4.x",
         f"{head}.{body}.{signature}=",
         f"{head}.{body}.{twin}",
         f"{head}=.{body}.{signature}",
@@ -193,8 +266,10 @@ def test_a_token_has_three_canonical_parts(tokens: Tokens) -> None:
         assert refused(tokens, text), text
 
 
+@pytest.mark.row("A-21")
 def test_a_token_longer_than_four_kilobytes_is_refused(tokens: Tokens) -> None:
-    assert refused(tokens, signed(CLAIMS | {"email": "x" * 4000}))
+    for size in (4000, 1_000_000):
+        assert refused(tokens, signed(CLAIMS | {"email": "x" * size}))
 
 
 def test_another_secret_signs_nothing_that_holds(tokens: Tokens) -> None:
@@ -223,7 +298,8 @@ def test_the_same_row_always_signs_to_the_same_refresh_token(tokens: Tokens) -> 
     assert tokens.read_refresh(text) == FAMILY
 
 
-@pytest.mark.parametrize(("issued", "expires"), [(970, 1001), (1030, 2000), (0, 1001)])
+@pytest.mark.row("T-2", "T-3")
+@pytest.mark.parametrize(("issued", "expires"), [(970, 1001), (1029, 2000), (1030, 2000), (0, 1001)])
 def test_a_token_holds_until_it_expires_and_thirty_seconds_early(issued: int, expires: int) -> None:
     judge(UserToken(USER, issued, expires), now=1000)
     judge(ServiceToken("order-service", issued, expires), now=1000)
@@ -239,6 +315,7 @@ def test_a_token_holds_until_it_expires_and_thirty_seconds_early(issued: int, ex
         (950, 2000, 951, "token-invalid"),
     ],
 )
+@pytest.mark.row("T-2", "T-3")
 def test_a_token_outside_its_times_is_refused(issued: int, expires: int, ended_until: int | None, code: str) -> None:
     with pytest.raises(Problem) as caught:
         judge(UserToken(USER, issued, expires), now=1000.0, ended_until=ended_until)
