@@ -2,13 +2,15 @@
 
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.routes import routes
+from shopflow.auth.sessions import FORGOTTEN_FAMILIES
 from shopflow.auth.settings import SAFE_SECRET, Settings
 from shopflow.auth.tokens import Signer, TokenKind, Tokens, Verified
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
-from shopflow.kit.rate_limits import RateLimit
+from shopflow.kit.rate_limits import RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
+from shopflow.kit.trims import Trims
 
 NAME = "auth-service"
 _MAX_BODY = 16 * 1024  # bytes (R34)
@@ -21,6 +23,7 @@ def build(settings: Settings) -> Application:
     metrics = Metrics()
     database = Database(settings.database_url)
     hashing = Hashing(settings.bcrypt_cost, metrics)
+    counts = counts_at(settings.rate_limit_storage_url, metrics)
     return Application(
         name=NAME,
         summary="Accounts, sign-in, and who shows a token.",
@@ -30,11 +33,14 @@ def build(settings: Settings) -> Application:
             tokens=Tokens(
                 settings.jwt_secret, previous=settings.jwt_secret_previous, verified=_counting_verifications(metrics)
             ),
-            per_address=RateLimit(settings.rate_limit),
-            per_user=RateLimit(settings.rate_limit),
+            per_address=RateLimit(settings.rate_limit, name="auth", store=counts, metrics=metrics),
+            per_user=RateLimit(settings.rate_limit, name="user", store=counts, metrics=metrics),
         ),
-        resources=[database, hashing],
-        dependencies=[Dependency(name="database", answers=database.answers, vital=True)],
+        resources=[database, counts, hashing, Trims(database, {"sessions": FORGOTTEN_FAMILIES})],
+        dependencies=[
+            Dependency(name="database", answers=database.answers, vital=True),
+            Dependency(name="rate-limit-store", answers=counts.answers),
+        ],
         metrics=metrics,
         max_body=_MAX_BODY,
         cors_origins=settings.cors_origins,

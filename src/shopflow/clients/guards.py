@@ -14,7 +14,7 @@ from litestar.types import Guard
 from shopflow.clients.auth import AUTHENTICATION_UNAVAILABLE, AuthClient
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit.problems import Kind, Problem, forbidden
-from shopflow.kit.rate_limits import RateLimit
+from shopflow.kit.rate_limits import RateLimit, noted
 from shopflow.kit.senders import authorization, client_address
 
 CallerRequest: TypeAlias = Request[Caller, None, Any]
@@ -39,19 +39,19 @@ def authenticated(auth: AuthClient, *, per_user: RateLimit, per_address: RateLim
 
     async def caller_of(connection: _Connection) -> Caller:
         address = client_address(connection.scope)
-        await per_address.check(address)
+        per_address.check(address)
         try:
             return await auth.caller(authorization(connection.scope))
         except Problem as problem:
             if problem.kind is Kind.UNAUTHENTICATED and problem.code != AUTHENTICATION_UNAVAILABLE:
-                await per_address.count(address)
+                noted(connection.scope, await per_address.count(address))
             raise
 
     def allow(*roles: Role) -> Guard:
         async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
             caller = await caller_of(connection)
             if not caller.is_service:
-                await per_user.count(caller.id)
+                noted(connection.scope, await per_user.count(caller.id))
             if caller.role not in roles:
                 raise forbidden(f"This needs the role {' or '.join(roles)}.")
             connection.scope["user"] = caller

@@ -1,7 +1,9 @@
 """The settings that every service has; each service's own class adds to them."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from shopflow.kit import logs
 from shopflow.kit.rate_limits import MEMORY
@@ -19,10 +21,23 @@ from shopflow.kit.settings import (
 _LONGEST_DELAY: Final = 60
 
 
-def _store_of_counts(url: str) -> str:
-    if url != MEMORY:
-        raise ValueError(f"must be {MEMORY}: a store that instances share is not supported yet")
-    return url
+_STORES: Final = frozenset({"valkey", "valkeys", "redis", "rediss"})
+
+
+def _store_of_counts(text: str) -> str:
+    if text != MEMORY and not _is_shared_store(text):
+        raise ValueError(f"must be {MEMORY}, or a URL such as valkey://:password@host:6379/0 (valkeys:// with TLS)")
+    return text
+
+
+def _is_shared_store(text: str) -> bool:
+    """A Valkey or Redis with a host and perhaps the number of a database; options would be the client's, not ours."""
+    try:
+        parts = urlsplit(text)
+        reachable = parts.scheme in _STORES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return reachable and "?" not in text and re.fullmatch(r"(/\d{0,4})?", parts.path, re.ASCII) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +56,8 @@ class ServiceSettings:
         "CORS_ORIGINS", "web origins that may call from a browser, separated by commas", parse=origins, default=""
     )
     rate_limit_storage_url: str = setting(
-        "RATE_LIMIT_STORAGE_URL", "where calls are counted; memory counts here alone", parse=_store_of_counts,
-        default=MEMORY,
+        "RATE_LIMIT_STORAGE_URL", "where calls are counted: memory, or a Valkey or Redis that instances share",
+        parse=_store_of_counts, default=MEMORY, secret=True, file=True,
     )  # fmt: skip
     shutdown_delay: int = setting(
         "SHUTDOWN_DELAY", "seconds between being told to stop and accepting nothing new",

@@ -20,7 +20,7 @@ from shopflow.kit.metrics import Metrics
 from shopflow.kit.peer import Peer
 from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq.publisher import Publisher
-from shopflow.kit.rate_limits import RateLimit
+from shopflow.kit.rate_limits import RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
 from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, twilio
 from shopflow.notifications.deliver import Deliver
@@ -68,6 +68,7 @@ def build(settings: Settings) -> Application:
     """notification-service, ready to be served."""
     metrics = Metrics()
     database = Database(settings.database_url)
+    counts = counts_at(settings.rate_limit_storage_url, metrics)
     auth_peer = Peer("auth-service", settings.auth_service_url, metrics=metrics)
     orders_peer = Peer("order-service", settings.order_service_url, metrics=metrics)
     auth = AuthClient(
@@ -90,19 +91,20 @@ def build(settings: Settings) -> Application:
     )
     allow = authenticated(
         auth,
-        per_user=RateLimit(settings.rate_limit),
-        per_address=RateLimit(settings.rate_limit),
+        per_user=RateLimit(settings.rate_limit, name="notifications", store=counts, metrics=metrics),
+        per_address=RateLimit(settings.rate_limit, name="notifications-address", store=counts, metrics=metrics),
     )
     return Application(
         name=NAME,
         summary="What customers were told about their orders, by e-mail and SMS.",
         routes=routes(database, allow=allow),
-        resources=[database, auth_peer, orders_peer, *channels.values(), publisher, consumer],
+        resources=[database, counts, auth_peer, orders_peer, *channels.values(), publisher, consumer],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),
             Dependency(name="broker", answers=consumer.answers),
             Dependency(name="auth-service", answers=auth_peer.answers),
             Dependency(name="order-service", answers=orders_peer.answers),
+            Dependency(name="rate-limit-store", answers=counts.answers),
         ],
         metrics=metrics,
         max_body=MAX_BODY,

@@ -11,7 +11,7 @@ from shopflow.kit.outbox import Relay
 from shopflow.kit.peer import Peer
 from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq.publisher import Publisher
-from shopflow.kit.rate_limits import RateLimit
+from shopflow.kit.rate_limits import RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
 from shopflow.orders.routes import routes
 from shopflow.orders.settings import Settings
@@ -24,6 +24,7 @@ def build(settings: Settings) -> Application:
     """order-service as these settings describe it; nothing is opened yet."""
     metrics = Metrics()
     database = Database(settings.database_url)
+    counts = counts_at(settings.rate_limit_storage_url, metrics)
     auth = Peer("auth-service", settings.auth_service_url, metrics=metrics)
     publisher = Publisher(
         settings.rabbitmq_url, name="order-service", topology=events_topology(settings.queue_type), metrics=metrics
@@ -31,18 +32,19 @@ def build(settings: Settings) -> Application:
     relay = Relay(database, publisher, exchange=EVENTS_EXCHANGE, metrics=metrics)
     allow = authenticated(
         AuthClient(auth, service_token=Credential(settings.auth_service_token, settings.auth_service_token_file)),
-        per_user=RateLimit(settings.rate_limit_orders),
-        per_address=RateLimit(settings.rate_limit_orders),
+        per_user=RateLimit(settings.rate_limit_orders, name="orders", store=counts, metrics=metrics),
+        per_address=RateLimit(settings.rate_limit_orders, name="orders-address", store=counts, metrics=metrics),
     )
     return Application(
         name="order-service",
         summary="Orders: placed, read, and brought from pending to delivered.",
         routes=routes(database, allow=allow, wake=relay.wake, metrics=metrics),
-        resources=[database, auth, publisher, relay],
+        resources=[database, counts, auth, publisher, relay],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),
             Dependency(name="broker", answers=publisher.answers),
             Dependency(name="auth-service", answers=auth.answers),
+            Dependency(name="rate-limit-store", answers=counts.answers),
         ],
         metrics=metrics,
         max_body=MAX_BODY,

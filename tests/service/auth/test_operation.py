@@ -17,11 +17,11 @@ STATUSES = {
 async def test_the_service_is_ready_with_its_database_and_says_when_without(shop: Shop, open_shop: OpenShop) -> None:
     assert (await shop.ask("GET", "/health")).body == {"status": "ok"}
     ready = await shop.ask("GET", "/ready")
-    assert (ready.status, ready.body["checks"]) == (200, {"database": "ok"})
+    assert (ready.status, ready.body["checks"]) == (200, {"database": "ok", "rate-limit-store": "ok"})
     without = await open_shop(DATABASE_URL="postgresql://auth:none@127.0.0.1:9/auth")
     assert (await without.ask("GET", "/health")).body == {"status": "ok"}
     ready = await without.ask("GET", "/ready")
-    assert (ready.status, ready.body["checks"]) == (503, {"database": "unavailable"})
+    assert (ready.status, ready.body["checks"]) == (503, {"database": "unavailable", "rate-limit-store": "ok"})
 
 
 async def test_without_its_database_the_service_says_so_and_knows_services_still(open_shop: OpenShop) -> None:

@@ -42,7 +42,7 @@ async def instance(settings: Settings, around: Shop) -> AsyncIterator[Shop]:
 
 
 async def test_with_all_it_depends_on_it_is_ready(shop: Shop) -> None:
-    checks = dict.fromkeys(("database", "broker", "auth-service", "order-service"), "ok")
+    checks = dict.fromkeys(("database", "broker", "auth-service", "order-service", "rate-limit-store"), "ok")
     assert await said(shop.http, f"{shop.url}/ready") == {"status": "ok", "checks": checks}
 
 
@@ -54,6 +54,7 @@ async def test_without_broker_and_neighbour_it_is_degraded_and_still_read_from(s
         "broker": "unavailable",
         "auth-service": "ok",
         "order-service": "unavailable",
+        "rate-limit-store": "ok",
     }
     assert await said(service.http, f"{service.url}/health") == {"status": "ok"}
 

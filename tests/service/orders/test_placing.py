@@ -60,7 +60,7 @@ async def test_an_order_can_be_placed_and_read_while_the_broker_is_down(shop: Sh
     ready = await shop.ask("GET", "/ready", None, expect=200)
     assert ready == {
         "status": "degraded",
-        "checks": {"database": "ok", "broker": "unavailable", "auth-service": "ok"},
+        "checks": {"database": "ok", "broker": "unavailable", "auth-service": "ok", "rate-limit-store": "ok"},
     }
 
 

@@ -103,6 +103,23 @@ def test_what_may_stand_instead_is_named_with_what_is_missing() -> None:
 
 
 def test_a_store_of_counts_that_cannot_be_opened_is_a_mistake_not_a_crash() -> None:
-    for url in ("redis://127.0.0.1:1", "nonsense", "memcached://x"):
+    wrong = (
+        "nonsense",
+        "memcached://x",
+        "valkey://",
+        "redis://h/x",
+        "redis://h:99999",
+        "valkeys://h?ssl_cert_reqs=none",
+    )
+    for url in wrong:
         with pytest.raises(SettingsError, match="RATE_LIMIT_STORAGE_URL must be memory://"):
             read(ServiceSettings, {**GOOD, "RATE_LIMIT_STORAGE_URL": url})
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://", "valkey://h", "redis://u:p@h:1/2", "valkeys://:p@h/0", "rediss://[::1]:6379"]
+)
+def test_a_store_of_counts_is_memory_or_a_valkey_or_redis_whose_password_is_not_shown(url: str) -> None:
+    settings = read(ServiceSettings, {**GOOD, "RATE_LIMIT_STORAGE_URL": url})
+    assert settings.rate_limit_storage_url == url
+    assert url not in repr(settings)

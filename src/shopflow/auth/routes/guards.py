@@ -14,7 +14,7 @@ from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import FieldError, Kind, Problem, forbidden, invalid
-from shopflow.kit.rate_limits import RateLimit
+from shopflow.kit.rate_limits import RateLimit, noted
 from shopflow.kit.senders import authorization, client_address
 
 CallerRequest: TypeAlias = Request[Caller, Any, Any]
@@ -30,7 +30,7 @@ def counted(per_address: RateLimit) -> Guard:
     """Counts every call for its address."""
 
     async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
-        await per_address.count(client_address(connection.scope))
+        noted(connection.scope, await per_address.count(client_address(connection.scope)))
 
     return guard
 
@@ -43,10 +43,10 @@ def known(database: Database, tokens: Tokens, *, per_user: RateLimit, per_addres
             caller = await identify.identify(database, tokens, authorization(connection.scope))
         except Problem as problem:
             if problem.kind is Kind.UNAUTHENTICATED:
-                await per_address.count(client_address(connection.scope))
+                noted(connection.scope, await per_address.count(client_address(connection.scope)))
             raise
         if not caller.is_service:
-            await per_user.count(caller.id)
+            noted(connection.scope, await per_user.count(caller.id))
         connection.scope["user"] = caller
 
     return guard
