@@ -42,7 +42,8 @@ def _run(service: str) -> None:
     import uvloop
 
     from shopflow.kit import logs
-    from shopflow.kit.server import PortTaken, serve
+    from shopflow.kit.listening import PortTaken
+    from shopflow.kit.server import serve
     from shopflow.kit.settings import SettingsError, read
 
     settings_class: type[Any] = import_module(f"shopflow.{service}.settings").Settings

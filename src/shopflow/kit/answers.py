@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 import msgspec
-from litestar import Request, Response
+from litestar import Litestar, Request, Response
 from litestar.dto import AbstractDTO
 from litestar.exceptions import (
     HTTPException,
@@ -16,6 +16,7 @@ from litestar.exceptions import (
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Schema
 from litestar.typing import FieldDefinition
+from litestar.utils.path import normalize_path
 
 from shopflow.kit import logs, traces
 from shopflow.kit.decoding import Decoder, rule
@@ -40,6 +41,7 @@ STATUSES: Final[dict[Kind, tuple[int, str]]] = {
     Kind.UNSUPPORTED_TYPE: (415, "Unsupported Media Type"),
     Kind.UNPROCESSABLE: (422, "Unprocessable Content"),
     Kind.TOO_MANY: (429, "Too Many Requests"),
+    Kind.HEADERS_TOO_LARGE: (431, "Request Header Fields Too Large"),
     Kind.INTERNAL: (500, "Internal Server Error"),
     Kind.UNAVAILABLE: (503, "Service Unavailable"),
 }
@@ -105,8 +107,14 @@ def problems(*kinds: Kind, limited: bool = True) -> dict[int, ResponseSpec]:
 def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
     """A problem on the wire: the one place that turns a kind into a status. Its code is kept for the log line."""
     cast("dict[str, Any]", request.scope)["problem"] = problem.code
+    status, headers, body = rendered(problem)
+    return Response(body, status_code=status, headers=headers, media_type=PROBLEM_TYPE)
+
+
+def rendered(problem: Problem) -> tuple[int, dict[str, str], bytes]:
+    """The status, the headers and the body that a problem is on the wire."""
     status, title = STATUSES[problem.kind]
-    headers = dict(problem.headers)
+    headers = {"Content-Type": PROBLEM_TYPE, **problem.headers}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     if problem.kind is Kind.UNAUTHENTICATED:
@@ -114,7 +122,7 @@ def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Respons
     body = ProblemBody(
         f"{_PREFIX}{problem.code}", title, status, problem.detail, traces.trace_id(), errors=problem.errors
     )
-    return Response(encoded(body), status_code=status, headers=headers, media_type=PROBLEM_TYPE)
+    return status, headers, encoded(body)
 
 
 def answer_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -141,7 +149,7 @@ def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Pro
                 Kind.METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "This path does not know this method.",
-                headers={"Allow": ", ".join(_allowed(request))},
+                headers={"Allow": ", ".join(methods_of(request.app, request.scope["path"]))},
             )
         case _ if error.status_code == 413:
             return Problem(Kind.TOO_LARGE, "body-too-large", "The body is larger than this path accepts.")
@@ -155,14 +163,15 @@ def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Pro
             return Problem(Kind.INTERNAL, "internal-error", "Something broke on our side; quote the trace id.")
 
 
-def _allowed(request: Request[Any, Any, Any]) -> list[str]:
-    """The methods that this path does know, as RFC 9110 wants them named beside a 405."""
-    return [method for method in ("GET", "POST", "PATCH", "DELETE") if _knows(request, method)]
+def methods_of(litestar: Litestar, path: str) -> tuple[str, ...]:
+    """The methods that a path knows, as RFC 9110 wants them named; none when there is no such path."""
+    known = [method for method in ("GET", "POST", "PATCH", "DELETE") if _knows(litestar, path, method)]
+    return (*known, *(["HEAD"] if "GET" in known else []), "OPTIONS") if known else ()
 
 
-def _knows(request: Request[Any, Any, Any], method: str) -> bool:
+def _knows(litestar: Litestar, path: str, method: str) -> bool:
     try:
-        request.app.asgi_router.handle_routing(path=request.scope["path"], method=cast("Any", method))
+        litestar.asgi_router.handle_routing(path=normalize_path(path), method=cast("Any", method))
     except HTTPException:
         return False
     return True

@@ -22,6 +22,8 @@ from litestar.params import FromPath
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
+from shopflow.kit.answer_headers import PAGE
+
 BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
 """`security=` of handlers that need a token."""
 
@@ -89,7 +91,7 @@ def pages(name: str, read: Callable[[], bytes]) -> list[HTTPRouteHandler]:
     @get("/docs", include_in_schema=False, opt=QUIET)
     async def docs() -> Response[str]:
         page = Template((folder / "page.html").read_text()).substitute(name=name)
-        return Response(page, media_type=MediaType.HTML)
+        return Response(page, media_type=MediaType.HTML, headers=PAGE)
 
     @get("/docs/{part:str}", include_in_schema=False, opt=QUIET)
     async def docs_part(part: FromPath[str]) -> Response[bytes]:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     PRECONDITION_FAILED = "precondition-failed"
     UNPROCESSABLE = "unprocessable"
     TOO_LARGE = "too-large"
+    HEADERS_TOO_LARGE = "headers-too-large"
     UNSUPPORTED_TYPE = "unsupported-type"
     TIMED_OUT = "timed-out"
     TOO_MANY = "too-many"

@@ -1,4 +1,4 @@
-"""Serves one application on one port, in one process (R65), and stops cleanly.
+"""Serves one application in one process (R65), on its port and perhaps on one for operators, and stops cleanly.
 
 The stop: `/ready` turns 503, after a delay (for load balancers) nothing new is accepted, what runs is finished, then
 the application's resources are closed, the last one first. At the worst that takes 3.5 s for requests, 0.5 s for the
@@ -8,36 +8,37 @@ server itself, 4.5 s and a last moment each for the resources: less than the ten
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.net import SocketHolder  # type: ignore[attr-defined]
 from granian.server.embed import Server
 
 from shopflow.kit import logs
+from shopflow.kit.heads import MAX_HEADERS
+from shopflow.kit.listening import BACKLOG, affordable_connections, listener, raise_descriptor_limit
 from shopflow.kit.service import Application
 
 IDLE_WITHIN: Final = 10.0
 """Seconds a connection may take to send a request's headers; an idle one is closed then too."""
 
-_MAX_HEADERS: Final = 64 * 1024
 _FINISH_WITHIN: Final = 3.5
 _LEAVE_WITHIN: Final = 0.5
 
 
-class PortTaken(Exception):
-    """Somebody else listens on the port. The message names it."""
-
-
-async def serve(application: Application, *, host: str, port: int, delay: float = 0.0) -> None:
+async def serve(
+    application: Application, *, host: str, port: int, internal_port: int | None = None, delay: float = 0.0
+) -> None:
     """Runs until SIGTERM or SIGINT, then stops cleanly, within ten seconds after the delay.
 
     Args:
         application: what to serve; it is opened and closed here.
         host: the address to listen on.
         port: the port to listen on.
+        internal_port: as `running` takes it.
         delay: seconds between being told to stop and accepting nothing new.
     """
     stop = asyncio.Event()
@@ -45,7 +46,8 @@ async def serve(application: Application, *, host: str, port: int, delay: float 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log = logs.logger("server")
-    async with running(application, host=host, port=port):
+    raise_descriptor_limit()
+    async with running(application, host=host, port=port, internal_port=internal_port):
         log.info("started", port=port)
         await stop.wait()
         log.info("stopping")
@@ -55,68 +57,95 @@ async def serve(application: Application, *, host: str, port: int, delay: float 
 
 
 @asynccontextmanager
-async def running(application: Application, *, host: str, port: int) -> AsyncIterator[None]:
+async def running(
+    application: Application,
+    *,
+    host: str,
+    port: int,
+    internal_port: int | None = None,
+    header_within: float = IDLE_WITHIN,
+    connections: int | None = None,
+) -> AsyncIterator[None]:
     """The application, open and listening for as long as the block lasts.
 
+    Args:
+        application: what to serve.
+        host: the address to listen on.
+        port: the port to listen on.
+        internal_port: where operators' paths are served then; they are not on the other port any more.
+        header_within: seconds that a connection may take for a request's headers.
+        connections: how many may be open at once on a port; by default as many as the process can afford.
+
     Raises:
-        PortTaken: the port is in use.
+        PortTaken: a port is in use.
     """
-    _must_be_free(host, port)
-    await application.open()
-    try:
-        server = Server(
-            application,
-            address=host,
-            port=port,
+    with _listeners(host, port, internal_port) as listening:
+        await application.open()
+        try:
+            targets = [application] if internal_port is None else [application.outside, application]
+            permits = connections or affordable_connections() // len(targets)
+            servers = [
+                _Server(target, each, header_within=header_within, permits=permits)
+                for target, each in zip(targets, listening, strict=True)
+            ]
+            serving = [asyncio.create_task(server.serve()) for server in servers]
+            try:
+                await _begun(servers, serving)
+                yield
+            finally:
+                application.draining = True
+                for server in servers:
+                    server.stop()  # type: ignore[no-untyped-call]
+                await _finished(application, serving)
+        finally:
+            await application.close()
+
+
+@contextmanager
+def _listeners(host: str, port: int, internal_port: int | None) -> Iterator[list[socket.socket]]:
+    """The sockets, taken before anything is opened; those that no server took over are closed."""
+    with ExitStack() as stack:
+        ports = [port] if internal_port is None else [port, internal_port]
+        yield [stack.enter_context(listener(host, each)) for each in ports]
+
+
+class _Server(Server):
+    """The embedded server on a socket of ours: it would share its port with whoever else shares it (SO_REUSEPORT)."""
+
+    def __init__(self, target: Any, listening: socket.socket, *, header_within: float, permits: int) -> None:
+        super().__init__(
+            target,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
             websockets=False,
-            backlog=1024,
+            backlog=BACKLOG,
+            backpressure=permits,
             log_enabled=False,
-            http1_settings=HTTP1Settings(header_read_timeout=int(IDLE_WITHIN * 1000), max_buffer_size=_MAX_HEADERS),
+            http1_settings=HTTP1Settings(header_read_timeout=int(header_within * 1000), max_buffer_size=MAX_HEADERS),
         )
-        # The embedded server takes no such argument, but waits that long for its worker to stop.
-        server.workers_kill_timeout = _FINISH_WITHIN  # type: ignore[assignment]
-        serving = asyncio.create_task(server.serve())
-        try:
-            await _listening(serving, host, port)
-            yield
-        finally:
-            application.draining = True
-            server.stop()  # type: ignore[no-untyped-call]
-            await _finished(application, serving)
-    finally:
-        await application.close()
+        self._listening = listening
+        # It takes no such argument, but waits that long for its worker to stop.
+        self.workers_kill_timeout = _FINISH_WITHIN  # type: ignore[assignment]
+
+    def _init_shared_socket(self) -> None:
+        # What it would make of an address: a holder of a bound socket, whose descriptor its worker owns from then on.
+        self._shd = SocketHolder(self._listening.detach(), False, BACKLOG)  # type: ignore[assignment,call-arg]
 
 
-def _must_be_free(host: str, port: int) -> None:
-    """The server would share its port with whoever else shares it (SO_REUSEPORT): two services on one port."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTaken(f"port {port} on {host} cannot be listened on: {error.strerror}") from error
+async def _begun(servers: list[_Server], serving: list[asyncio.Task[None]]) -> None:
+    """Waits until the servers accept; the kernel has been keeping connections for them since the sockets listen."""
+    while not all(server.wrks for server in servers):
+        for task in serving:
+            if task.done():
+                task.result()
+        await asyncio.sleep(0)
 
 
-async def _listening(serving: asyncio.Task[None], host: str, port: int) -> None:
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(host, port)
-        except OSError:
-            await asyncio.sleep(0.005)
-        else:
-            writer.close()
-            await writer.wait_closed()
-            return
-    raise PortTaken(f"port {port} on {host} is in use") from serving.exception()
-
-
-async def _finished(application: Application, serving: asyncio.Task[None]) -> None:
+async def _finished(application: Application, serving: list[asyncio.Task[None]]) -> None:
     """Gives the requests in flight their time; a peer that merely keeps its connection open is not waited for."""
     deadline = asyncio.get_running_loop().time() + _FINISH_WITHIN
     while application.in_flight and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.01)  # once, at the end of a life: an event would cost every request
-    await asyncio.wait([serving], timeout=_LEAVE_WITHIN)
-    serving.cancel()
+    await asyncio.wait(serving, timeout=_LEAVE_WITHIN)
+    for task in serving:
+        task.cancel()

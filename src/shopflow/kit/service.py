@@ -1,30 +1,30 @@
 """An HTTP application from routes and resources: the same for every service.
 
-Owns the order of what surrounds a handler: trace, clock, metrics and log line outermost, then CORS, then Litestar; and
-the paths that every service has: `/health`, `/ready`, `/metrics`, `/openapi.json`, `/docs`.
+Owns what lives as long as the application, and the paths that every service has: `/health`, `/ready`, `/metrics`,
+`/openapi.json`, `/docs`. What happens to each request around its handler is `kit.edge`'s.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol
 
 import msgspec
 from litestar import Litestar, MediaType, Response, get
-from litestar.config.cors import CORSConfig
-from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.types import HTTPScope, Message, Receive, Scope, Send
-from prometheus_client import Histogram
+from litestar.types import Receive, Scope, Send
 
 from shopflow import __version__
-from shopflow.kit import answers, logs, openapi, traces
+from shopflow.kit import answers, logs, openapi
+from shopflow.kit.admission import Bounds
+from shopflow.kit.edge import Edge
+from shopflow.kit.loop_lag import LoopLag
 from shopflow.kit.metrics import CONTENT_TYPE, Metrics
 from shopflow.kit.problems import Problem
+from shopflow.kit.proxies import Network, TrustedProxies
 from shopflow.kit.queries import StrictQueries
 
 INTERNAL: Final = {**openapi.QUIET, "internal": True}
@@ -35,10 +35,7 @@ CLOSE_WITHIN: Final = 4.5
 """Seconds that all resources together may take to close; those that are left then get a last moment each."""
 
 _LAST_MOMENT: Final = 0.1
-_DRAINED: Final = 8 * 1024 * 1024
-_DRAIN_WITHIN: Final = 2.0
-
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_DEFAULT_BOUNDS: Final = Bounds()
 
 
 class Resource(Protocol):
@@ -76,6 +73,8 @@ class Application:
         metrics: its metrics.
         max_body: bytes that a request body may have; more is answered 413.
         cors_origins: web origins that may call it from a browser.
+        trusted_proxies: whose word on a client's address is taken.
+        bounds: how much it takes on, and how long it waits for clients.
     """
 
     def __init__(
@@ -89,25 +88,20 @@ class Application:
         metrics: Metrics,
         max_body: int,
         cors_origins: Sequence[str] = (),
+        trusted_proxies: Sequence[Network] = (),
+        bounds: Bounds = _DEFAULT_BOUNDS,
     ) -> None:
         self.name = name
-        self.in_flight = 0
         self.draining = False
         self.metrics = metrics
-        self._resources = tuple(resources)
+        self._resources = (LoopLag(metrics), *resources)
         self._dependencies = tuple(dependencies)
         self._opened = AsyncExitStack()
         self._closed_by: float | None = None
         self._log = logs.logger("http")
-        self._seconds = metrics.histogram(
-            "http_request_seconds", "Time from a request's first byte to its answer.", ("method", "route", "status")
-        )
-        self._children: dict[tuple[str, str, int], Histogram] = {}
-        metrics.observed("http_requests_in_flight", "Requests being answered now.", lambda: self.in_flight)
         described = [*routes, *self._own_routes()]
         read = openapi.document(name=name, summary=summary, version=__version__, routes=described)
         handlers = [*described, *openapi.pages(name, read)]
-        self._internal_paths = frozenset(path for each in handlers if each.opt.get("internal") for path in each.paths)
         self.litestar = Litestar(
             route_handlers=handlers,
             before_request=StrictQueries(),
@@ -119,9 +113,21 @@ class Application:
             request_max_body_size=max_body,
             response_class=answers.JsonResponse,
             openapi_config=None,
-            cors_config=_cors(cors_origins),
             logging_config=None,
         )
+        self._edge = Edge(
+            self.litestar,
+            metrics=metrics,
+            bounds=bounds,
+            proxies=TrustedProxies(trusted_proxies),
+            origins=cors_origins,
+            services_paths=frozenset(path for each in handlers if each.opt.get("internal") for path in each.paths),
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have not ended."""
+        return self._edge.in_flight
 
     async def open(self) -> None:
         """Opens every resource; when one fails, those before it are closed again."""
@@ -147,52 +153,11 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        asked = cast("HTTPScope", scope)  # the server speaks nothing but HTTP
-        method = str(asked["method"])
-        traces.current.set(_trace_of(asked))
-        if asked["path"] in self._internal_paths:
-            _without_origin(asked)
-        if method == "HEAD":  # answered as its GET, without the body (RFC 9110)
-            asked["method"] = HttpMethod.GET
-        status = 500
+        await self._edge(scope, receive, send)
 
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if status == 413:
-                    await _drained(receive)
-            elif method == "HEAD" and message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
-
-        self.in_flight += 1
-        started = perf_counter()
-        try:
-            await self.litestar(asked, receive, sending)
-        finally:
-            self.in_flight -= 1
-            self._record(asked, method, status, perf_counter() - started)
-
-    def _record(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
-        """The metric and the one log line of a request; labels come from fixed sets only."""
-        matched: dict[str, Any] = cast("dict[str, Any]", scope)
-        route = matched.get("path_template", "unmatched")
-        key = (method if method in _METHODS else "other", route, status)
-        if (child := self._children.get(key)) is None:
-            child = self._children[key] = self._seconds.labels(*key)
-        child.observe(seconds)
-        said = {"problem": matched["problem"]} if "problem" in matched else {}
-        self._level(matched, status)(
-            "request", method=key[0], route=route, status=status, ms=round(seconds * 1000, 2), **said
-        )
-
-    def _level(self, matched: dict[str, Any], status: int) -> Callable[..., Any]:
-        """Debug for what a quiet route always answers; a 401 is such an answer, since whoever asked logs it too."""
-        if status >= 500:
-            return self._log.warning
-        quiet = "route_handler" in matched and matched["route_handler"].opt.get("quiet")
-        return self._log.debug if quiet and (status < 400 or status == 401) else self._log.info
+    async def outside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request from outside the internal network, where operators have a port of their own."""
+        await self._edge(scope, receive, send, outside=True)
 
     def _own_routes(self) -> list[HTTPRouteHandler]:
         @get("/health", opt=INTERNAL, tags=["Operation"], summary="The process lives")
@@ -229,44 +194,3 @@ class Application:
         status = "stopping" if self.draining else "unavailable" if down else "degraded" if lacking else "ok"
         checks = {each.name: "unavailable" if each in lacking else "ok" for each in self._dependencies}
         return answers.JsonResponse(Readiness(status, checks), status_code=503 if down else 200)
-
-
-async def _drained(receive: Receive) -> None:
-    """Reads on for a moment, so that who sends too much hears the answer instead of a connection that breaks."""
-    rest = _DRAINED
-    try:
-        async with asyncio.timeout(_DRAIN_WITHIN):
-            while rest > 0:
-                message: Any = await receive()
-                rest -= len(message.get("body", b""))
-                if not message.get("more_body"):
-                    return
-    except TimeoutError:
-        return
-
-
-def _trace_of(scope: HTTPScope) -> traces.Trace:
-    parent = state = None
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            parent = value.decode("latin-1")
-        elif name == b"tracestate":
-            state = value.decode("latin-1")
-    return traces.joined(parent, state)
-
-
-def _without_origin(scope: HTTPScope) -> None:
-    """Paths between services answer no browser: without an Origin, nothing adds CORS headers (R68)."""
-    scope["headers"] = [header for header in scope["headers"] if header[0] != b"origin"]
-
-
-def _cors(origins: Sequence[str]) -> CORSConfig | None:
-    if not origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(origins),
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "traceparent", "tracestate"],
-        expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
-        max_age=600,
-    )
