@@ -44,6 +44,7 @@ def build(settings: Settings) -> Application:
         metrics=metrics,
         max_body=_MAX_BODY,
         cors_origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

@@ -59,11 +59,17 @@ def _run(service: str) -> None:
         application = build(settings)
         gc.collect()
         gc.freeze()  # what was built lives as long as the process: no collection need look at it again
-        await serve(application, host=settings.host, port=settings.port, delay=settings.shutdown_delay)
+        await serve(
+            application,
+            host=settings.host,
+            port=settings.port,
+            internal_port=settings.internal_port,
+            delay=settings.shutdown_delay,
+        )
 
     logs.configure(service=f"{service.removesuffix('s')}-service", level=settings.log_level)
     try:
         uvloop.run(run())
     except PortTaken as error:
-        sys.stderr.write(f"{error}: stop what listens there, or set PORT to another one.\n")
+        sys.stderr.write(f"{error}: stop what listens there, or set PORT or INTERNAL_PORT to another one.\n")
         raise SystemExit(1) from None

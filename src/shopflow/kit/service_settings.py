@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from shopflow.kit.rate_limits import MEMORY
 from shopflow.kit.settings import (
     Environment,
     environment,
+    networks,
     one_of,
     origins,
     port,
@@ -55,6 +57,14 @@ class ServiceSettings:
     cors_origins: tuple[str, ...] = setting(
         "CORS_ORIGINS", "web origins that may call from a browser, separated by commas", parse=origins, default=""
     )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        "TRUSTED_PROXIES", "proxies whose X-Forwarded-For is believed, as networks separated by commas",
+        parse=networks, default="",
+    )  # fmt: skip
+    internal_port: int | None = setting(
+        "INTERNAL_PORT", "second port, then the only one for metrics, readiness and the API's description",
+        parse=port, optional=True,
+    )  # fmt: skip
     rate_limit_storage_url: str = setting(
         "RATE_LIMIT_STORAGE_URL", "where calls are counted: memory, or a Valkey or Redis that instances share",
         parse=_store_of_counts, default=MEMORY, secret=True, file=True,

@@ -8,6 +8,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -208,6 +209,17 @@ def origins(text: str) -> tuple[str, ...]:
     listed = words(text)
     if not all(re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?", each, re.ASCII) for each in listed):
         raise ValueError("must be origins such as https://shop.example, separated by commas")
+    return listed
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Addresses and networks, such as `10.0.0.0/8, 2001:db8::1`; none of them may be everybody's."""
+    try:
+        listed = tuple(ip_network(word) for word in words(text))
+    except ValueError:
+        listed = None
+    if listed is None or not all(network.prefixlen for network in listed):
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas, and not all addresses")
     return listed
 
 

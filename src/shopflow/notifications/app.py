@@ -109,6 +109,7 @@ def build(settings: Settings) -> Application:
         metrics=metrics,
         max_body=MAX_BODY,
         cors_origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 
