@@ -1,6 +1,7 @@
 """What auth-service reads and answers over HTTP (PRD 4.1), and the rules of its fields."""
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -10,15 +11,18 @@ from shopflow.auth.family import Link
 from shopflow.auth.passwords import broken_rules
 from shopflow.auth.tokens import ACCESS_SECONDS, RefreshClaims, Tokens
 from shopflow.auth.user import Changes, NewUser, User, normalised_email
-from shopflow.contracts.fields import Phone, Timestamp, timestamp
+from shopflow.contracts.fields import Phone, Timestamp, instant, timestamp
 from shopflow.contracts.identity import Profile, Role
+from shopflow.kit.discreet import Discreet
 from shopflow.kit.problems import FieldError, invalid
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Filled = Annotated[str, msgspec.Meta(min_length=1)]
 
+_LINE_BREAKS: Final = frozenset("\r\n")
 
-class Register(msgspec.Struct, frozen=True):
+
+class Register(Discreet, frozen=True):
     """The body of `POST /auth/register`. Unknown members, `role` among them, are ignored (R18)."""
 
     email: str
@@ -40,20 +44,53 @@ class Registered(msgspec.Struct, frozen=True):
     created_at: Timestamp
 
 
-class SignIn(msgspec.Struct, frozen=True):
+class SignIn(Discreet, frozen=True):
     """The body of `POST /auth/login`. Only what is missing is refused here; what is wrong is a 401 (R12)."""
 
     email: Filled
     password: Filled
 
 
-class Refresh(msgspec.Struct, frozen=True):
+class Refresh(Discreet, frozen=True):
     """The body of `POST /auth/refresh`."""
 
     refresh_token: str
 
 
-class TokenPair(msgspec.Struct, frozen=True):
+class Logout(Discreet, frozen=True):
+    """The body of `POST /auth/logout`: `all` ends every session of the token's user."""
+
+    refresh_token: str
+    all: bool = False
+
+
+class ChangePassword(Discreet, frozen=True):
+    """The body of `POST /auth/password`; the session of `refresh_token` stays."""
+
+    current_password: Filled
+    new_password: str
+    refresh_token: str | None = None
+
+
+class RevokeServiceTokens(msgspec.Struct, frozen=True):
+    """The body of `POST /auth/service-tokens/revoke`."""
+
+    name: Literal["order-service", "notification-service"]
+    issued_before: Timestamp
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """One entry of `GET /auth/sessions`."""
+
+    id: str
+    created_at: Timestamp
+    last_used_at: Timestamp
+    address: str | None
+    user_agent: str | None
+    expires_at: Timestamp
+
+
+class TokenPair(Discreet, frozen=True):
     """The answer of `POST /auth/login` and `POST /auth/refresh`; `expires_in` is seconds of the access token."""
 
     access_token: str
@@ -79,7 +116,7 @@ def new_user(body: Register) -> NewUser:
         Problem: of kind invalid, with every rule that msgspec cannot say.
     """
     email = normalised_email(body.email)
-    errors = _blank(first_name=body.first_name, last_name=body.last_name)
+    errors = _broken_names(first_name=body.first_name, last_name=body.last_name)
     errors += [FieldError("password", rule) for rule in broken_rules(body.password)]
     if email is None:
         raise invalid(FieldError("email", "must be an e-mail address"), *errors)
@@ -94,13 +131,36 @@ def new_user(body: Register) -> NewUser:
     )
 
 
+def checked(body: ChangePassword) -> ChangePassword:
+    """A change to a password that breaks no rule.
+
+    Raises:
+        Problem: of kind invalid, with every rule that the new one breaks.
+    """
+    if broken := broken_rules(body.new_password):
+        raise invalid(*(FieldError("new_password", rule) for rule in broken))
+    return body
+
+
+def revocation_instant(body: RevokeServiceTokens) -> datetime:
+    """Before which instant tokens are revoked; what lies before 1970 counts as that.
+
+    Raises:
+        Problem: of kind invalid, when the text is no timestamp with an offset.
+    """
+    try:
+        return max(instant(body.issued_before), datetime.fromtimestamp(0, UTC))
+    except ValueError:
+        raise invalid(FieldError("issued_before", "must be an RFC 3339 timestamp with an offset")) from None
+
+
 def changes(body: EditProfile) -> Changes:
     """What an edit asks for.
 
     Raises:
-        Problem: of kind invalid, when a name is blank (R39).
+        Problem: of kind invalid, when a name is blank or has line breaks (R39, M-1).
     """
-    if errors := _blank(first_name=body.first_name, last_name=body.last_name):
+    if errors := _broken_names(first_name=body.first_name, last_name=body.last_name):
         raise invalid(*errors)
     return Changes(
         first_name=body.first_name,
@@ -154,9 +214,10 @@ def token_pair(tokens: Tokens, user: User, family_id: UUID, link: Link, *, issue
     )
 
 
-def _blank(**names: str | UnsetType) -> list[FieldError]:
-    return [
-        FieldError(field, "must not be blank")
-        for field, value in names.items()
-        if value is not UNSET and not value.strip()
+def _broken_names(**names: str | UnsetType) -> list[FieldError]:
+    """What msgspec cannot say of names; one with a line break could start another header of an e-mail (M-1)."""
+    given = {field: value for field, value in names.items() if value is not UNSET}
+    blank = [FieldError(field, "must not be blank") for field, value in given.items() if not value.strip()]
+    return blank + [
+        FieldError(field, "must not have line breaks") for field, value in given.items() if _LINE_BREAKS & {*value}
     ]

@@ -1,4 +1,4 @@
-"""From where somebody signs in: the address and the program, as a session's owner reads them. Pure, and never logged."""
+"""From where somebody signs in: address and program, as a session's owner reads them. Pure, and never logged."""
 
 from collections.abc import Mapping
 from typing import Any, Final

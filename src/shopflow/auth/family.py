@@ -37,6 +37,8 @@ class Ending(StrEnum):
     """Why a family ended before its time; stored with it."""
 
     REUSE = "reuse"
+    LOGOUT = "logout"
+    REVOCATION = "revocation"
     DEACTIVATION = "deactivation"
     PASSWORD = "password"  # noqa: S105 - the name of a reason
 

@@ -1,9 +1,8 @@
 """Says who shows a token: for `POST /auth/validate`, and for auth-service's own protected paths (A9, A10, R6, R7)."""
 
-from time import time
 from typing import Final, assert_never
 
-from shopflow.auth import store
+from shopflow.auth import revocations, store
 from shopflow.auth.tokens import ServiceToken, Tokens, UserToken, invalid_token, judge
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit.postgres import Connection
@@ -16,14 +15,17 @@ async def identify(connection: Connection, tokens: Tokens, authorization: str | 
     """Whom the Authorization header speaks for.
 
     A user's role and e-mail come from the database, and so does the clock: one primary-key read. A service has no
-    account; its token alone decides.
+    account, but its tokens may have been revoked, which is one read too.
 
     Raises:
         Problem: of kind unauthenticated: `token-missing`, `token-invalid` or `token-expired`.
     """
     match tokens.read(_bearer(authorization)):
         case ServiceToken() as token:
-            judge(token, now=time())
+            service = await revocations.service_standing(connection, token.name)
+            judge(token, now=service.now)
+            if service.issued_before is not None and token.issued < service.issued_before:
+                raise invalid_token()
             return Caller(id=token.name, email=None, role=Role.SERVICE)
         case UserToken() as token:
             holder = await store.standing(connection, token.user_id)

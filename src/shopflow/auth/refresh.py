@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 from shopflow.auth import family, sessions, store
 from shopflow.auth.bodies import TokenPair, token_pair
+from shopflow.auth.device import Device
 from shopflow.auth.family import Ending, Refuse, Repeat, Reuse, Rotate
 from shopflow.auth.tokens import RefreshClaims, Tokens, invalid_token, issue_time
 from shopflow.auth.user import User
@@ -12,28 +13,28 @@ from shopflow.kit import logs
 from shopflow.kit.postgres import Connection, Database
 
 
-async def refresh(database: Database, tokens: Tokens, text: str, *, address: str) -> TokenPair:
+async def refresh(database: Database, tokens: Tokens, text: str, *, device: Device) -> TokenPair:
     """A new access token, and the refresh token that follows the one shown (A1-A4).
 
     Args:
         database: auth-service's own.
         tokens: signs and reads them.
         text: the refresh token.
-        address: where it came from; its pseudonym is logged when a session is ended for reuse.
+        device: where it came from; the pseudonym of the address is logged when a session is ended for reuse.
 
     Raises:
         Problem: of kind unauthenticated, `token-invalid`, whatever the reason. A reuse is committed before.
     """
     claims = tokens.read_refresh(text)
     async with database.transaction() as connection:
-        pair = await _refreshed(connection, tokens, claims, address=address)
+        pair = await _refreshed(connection, tokens, claims, device=device)
     if pair is None:
         raise invalid_token()
     return pair
 
 
 async def _refreshed(
-    connection: Connection, tokens: Tokens, claims: RefreshClaims, *, address: str
+    connection: Connection, tokens: Tokens, claims: RefreshClaims, *, device: Device
 ) -> TokenPair | None:
     user = await store.holder_of_family(connection, claims.family)
     bounds = await sessions.locked_family(connection, claims.family)
@@ -50,12 +51,13 @@ async def _refreshed(
             follower = family.link(shown.sequence + 1, jti=uuid4(), now=now, ends_at=bounds.ends_at)
             await sessions.retire_link(connection, claims.family, shown, at=now)
             await sessions.add_link(connection, claims.family, follower)
+            await sessions.move_family(connection, claims.family, device)
         case Repeat(follower):
             pass
         case Refuse():
             return None
         case Reuse():
-            await _end_stolen(connection, tokens, user, claims.family, address=address)
+            await _end_stolen(connection, tokens, user, claims.family, address=device.address)
             return None
         case never:
             assert_never(never)
@@ -63,7 +65,8 @@ async def _refreshed(
 
 
 async def _end_stolen(connection: Connection, tokens: Tokens, user: User, family_id: UUID, *, address: str) -> None:
-    await sessions.end_family(connection, family_id, user.id, Ending.REUSE)
+    await sessions.end_family(connection, family_id, Ending.REUSE)
+    await sessions.end_access(connection, user.id)
     logs.logger("security").warning(
         "refresh_token_reused", family_id=family_id, user_id=user.id, address=tokens.pseudonym(address)
     )

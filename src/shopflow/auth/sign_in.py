@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from shopflow.auth import family, passwords, sessions, store
 from shopflow.auth.bodies import SignIn, TokenPair, token_pair
+from shopflow.auth.device import Device
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.store import Credentials, Holder
 from shopflow.auth.tokens import Tokens, issue_time
@@ -13,8 +14,8 @@ from shopflow.kit.postgres import Connection, Database
 from shopflow.kit.problems import Problem, forbidden, unauthenticated
 
 
-async def sign_in(database: Database, hashing: Hashing, tokens: Tokens, *, body: SignIn) -> TokenPair:
-    """A pair of tokens for somebody who knows the password.
+async def sign_in(database: Database, hashing: Hashing, tokens: Tokens, *, body: SignIn, device: Device) -> TokenPair:
+    """A pair of tokens for somebody who knows the password; `device` is kept with the session.
 
     Whatever is wrong, the answer is the same, after one look-up and one hash of the same cost (A8).
 
@@ -33,16 +34,16 @@ async def sign_in(database: Database, hashing: Hashing, tokens: Tokens, *, body:
         holder = await store.unchanged_holder(connection, known)
         if holder is None:
             raise _refused()
-        pair = await _begin_session(connection, tokens, holder)
+        pair = await _begin_session(connection, tokens, holder, device)
     logs.logger("auth").info("signed_in", user_id=known.user_id)
     return pair
 
 
-async def _begin_session(connection: Connection, tokens: Tokens, holder: Holder) -> TokenPair:
+async def _begin_session(connection: Connection, tokens: Tokens, holder: Holder, device: Device) -> TokenPair:
     now, user = holder.now, holder.user
     ends_at = now.replace(microsecond=0) + family.LIFETIME
     first = family.link(1, jti=uuid4(), now=now, ends_at=ends_at)
-    family_id = await sessions.begin_family(connection, user.id, started_at=now, ends_at=ends_at)
+    family_id = await sessions.begin_family(connection, user.id, started_at=now, ends_at=ends_at, device=device)
     await sessions.add_link(connection, family_id, first)
     return token_pair(tokens, user, family_id, first, issued=issue_time(now, holder.ended_until))
 

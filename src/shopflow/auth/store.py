@@ -14,22 +14,24 @@ import msgspec
 from shopflow.auth.user import NewUser, User, normalised_email
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Role
-from shopflow.kit.postgres import Connection, Row
+from shopflow.kit.discreet import Discreet
+from shopflow.kit.postgres import Connection, Row, rows_changed
 
 SCHEMA: Final = Path(__file__).parent / "schema"
 """The migrations of auth-service."""
 
-_USER: Final = "id, email, first_name, last_name, phone, role, is_active, created_at, updated_at"
+USER_COLUMNS: Final = "id, email, first_name, last_name, phone, role, is_active, created_at, updated_at"
+"""What `user_of` reads."""
 
 INSERTED_USER: Final = f"""
 INSERT INTO users (email, password_hash, first_name, last_name, phone, role)
 VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING {_USER}
+RETURNING {USER_COLUMNS}
 """  # noqa: S608 - a constant list of columns
 
-USER: Final = f"SELECT {_USER} FROM users WHERE id = $1"  # noqa: S608 - a constant list of columns
+USER: Final = f"SELECT {USER_COLUMNS} FROM users WHERE id = $1"  # noqa: S608 - a constant list of columns
 
-USER_BY_EMAIL: Final = f"SELECT {_USER} FROM users WHERE email = $1"  # noqa: S608 - a constant list of columns
+USER_BY_EMAIL: Final = f"SELECT {USER_COLUMNS} FROM users WHERE email = $1"  # noqa: S608 - a constant list of columns
 
 LOCKED_USER: Final = f"{USER} FOR NO KEY UPDATE"
 
@@ -37,7 +39,7 @@ SAVED_USER: Final = f"""
 UPDATE users
    SET first_name = $2, last_name = $3, phone = $4, role = $5, is_active = $6, updated_at = now()
  WHERE id = $1
-RETURNING {_USER}
+RETURNING {USER_COLUMNS}
 """  # noqa: S608 - a constant list of columns
 
 STANDING: Final = """
@@ -49,14 +51,20 @@ SELECT u.email, u.role, u.is_active, extract(epoch FROM now())::float8 AS now,
 
 CREDENTIALS: Final = "SELECT id, password_hash, is_active FROM users WHERE email = $1"
 
+CREDENTIALS_OF: Final = "SELECT id, password_hash, is_active FROM users WHERE id = $1"
+
 UNCHANGED_HOLDER: Final = f"""
-SELECT {_USER}, clock_timestamp() AS now,
+SELECT {USER_COLUMNS}, clock_timestamp() AS now,
        (SELECT floor(extract(epoch FROM at))::bigint FROM not_before WHERE user_id = $1) AS ended_until
   FROM users WHERE id = $1 AND password_hash = $2 AND is_active
    FOR SHARE
 """  # noqa: S608 - a constant list of columns
 
 REPLACED_HASH: Final = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1"
+
+EXCHANGED_HASH: Final = """
+UPDATE users SET password_hash = $3, updated_at = now() WHERE id = $1 AND password_hash = $2 AND is_active
+"""
 
 STRENGTHENED_HASH: Final = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
@@ -65,7 +73,7 @@ OTHER_ADMIN: Final = "SELECT EXISTS (SELECT FROM users WHERE role = 'admin' AND 
 STANDING_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('shopflow.auth.standing'))"
 
 HOLDER_OF_FAMILY: Final = f"""
-SELECT {_USER} FROM users WHERE id = (SELECT user_id FROM refresh_families WHERE id = $1) FOR SHARE
+SELECT {USER_COLUMNS} FROM users WHERE id = (SELECT user_id FROM refresh_families WHERE id = $1) FOR SHARE
 """  # noqa: S608 - a constant list of columns
 
 NOTED_DEACTIVATION: Final = """
@@ -85,7 +93,7 @@ class Standing(msgspec.Struct, frozen=True):
     ended_until: int | None
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Credentials(Discreet, frozen=True):
     """What a password is compared with."""
 
     user_id: UUID
@@ -106,13 +114,13 @@ async def add_user(connection: Connection, user: NewUser, *, password_hash: str,
     row = await connection.fetchrow(
         INSERTED_USER, user.email, password_hash, user.first_name, user.last_name, user.phone, role
     )
-    return _user(_present(row))
+    return user_of(_present(row))
 
 
 async def user(connection: Connection, user_id: UUID) -> User | None:
     """A user by id, inactive ones included."""
     row = await connection.fetchrow(USER, user_id)
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
 async def find(connection: Connection, who: str) -> User | None:
@@ -120,13 +128,13 @@ async def find(connection: Connection, who: str) -> User | None:
     if user_id := identifier(who):
         return await user(connection, user_id)
     row = await connection.fetchrow(USER_BY_EMAIL, normalised_email(who) or "")
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
 async def locked_user(connection: Connection, user_id: UUID) -> User | None:
     """A user by id, whom nobody else changes or signs in until the transaction ends."""
     row = await connection.fetchrow(LOCKED_USER, user_id)
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
 async def save_user(connection: Connection, changed: User) -> User:
@@ -140,7 +148,7 @@ async def save_user(connection: Connection, changed: User) -> User:
         changed.role,
         changed.is_active,
     )
-    return _user(_present(row))
+    return user_of(_present(row))
 
 
 async def standing(connection: Connection, user_id: UUID) -> Standing | None:
@@ -153,19 +161,33 @@ async def standing(connection: Connection, user_id: UUID) -> Standing | None:
 
 async def credentials(connection: Connection, email: str) -> Credentials | None:
     """What the password of an address is compared with."""
-    row = await connection.fetchrow(CREDENTIALS, email)
-    return Credentials(row["id"], row["password_hash"], row["is_active"]) if row else None
+    return _credentials(await connection.fetchrow(CREDENTIALS, email))
+
+
+async def credentials_of(connection: Connection, user_id: UUID) -> Credentials | None:
+    """What the password of a user is compared with."""
+    return _credentials(await connection.fetchrow(CREDENTIALS_OF, user_id))
 
 
 async def unchanged_holder(connection: Connection, known: Credentials) -> Holder | None:
     """The user whose password was compared, unless it was changed or the user deactivated meanwhile."""
     row = await connection.fetchrow(UNCHANGED_HOLDER, known.user_id, known.password_hash)
-    return Holder(_user(row), row["now"], row["ended_until"]) if row else None
+    return Holder(user_of(row), row["now"], row["ended_until"]) if row else None
 
 
 async def replace_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
     """Stores the hash of a new password."""
     await connection.execute(REPLACED_HASH, user_id, password_hash)
+
+
+async def exchange_hash(connection: Connection, known: Credentials, password_hash: str) -> bool:
+    """Stores the hash of a new password, unless it was changed or the user deactivated meanwhile; answers whether.
+
+    Until the transaction ends nobody else changes or signs in this user.
+    """
+    return (
+        rows_changed(await connection.execute(EXCHANGED_HASH, known.user_id, known.password_hash, password_hash)) == 1
+    )
 
 
 async def strengthen_hash(connection: Connection, known: Credentials, password_hash: str) -> None:
@@ -186,7 +208,7 @@ async def is_other_admin(connection: Connection, user_id: UUID) -> bool:
 async def holder_of_family(connection: Connection, family_id: UUID) -> User | None:
     """Whose session this is; until the transaction ends the user stays as read."""
     row = await connection.fetchrow(HOLDER_OF_FAMILY, family_id)
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
 async def note_deactivation(connection: Connection, user_id: UUID, *, by: str, reason: str | None) -> None:
@@ -199,7 +221,8 @@ async def forget_deactivation(connection: Connection, user_id: UUID) -> None:
     await connection.execute(FORGOTTEN_DEACTIVATION, user_id)
 
 
-def _user(row: Row) -> User:
+def user_of(row: Row) -> User:
+    """The user that a row stands for."""
     return User(
         id=row["id"],
         email=row["email"],
@@ -211,6 +234,10 @@ def _user(row: Row) -> User:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def _credentials(row: Row | None) -> Credentials | None:
+    return Credentials(row["id"], row["password_hash"], row["is_active"]) if row else None
 
 
 def _present(row: Row | None) -> Row:

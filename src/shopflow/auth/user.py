@@ -8,6 +8,7 @@ import email_validator
 import msgspec
 
 from shopflow.contracts.identity import Role
+from shopflow.kit.discreet import Discreet
 
 _LONGEST_EMAIL: Final = 254
 
@@ -35,7 +36,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_active and self.role is Role.ADMIN
 
 
-class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+class NewUser(Discreet, frozen=True, kw_only=True):
     """Somebody who wants an account: every rule of PRD 4.1 holds, and the e-mail is in its one form."""
 
     email: str

@@ -25,6 +25,6 @@ def routes(
     known = guards.known(database, tokens, per_user=per_user, per_address=per_address)
     return [
         *accounts.routes(database, hashing, counted=counted, known=known),
-        *sessions.routes(database, hashing, tokens, counted=counted),
-        *services.routes(database, tokens),
+        *sessions.routes(database, hashing, tokens, counted=counted, known=known),
+        *services.routes(database, tokens, known=known),
     ]

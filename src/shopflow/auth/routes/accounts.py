@@ -1,19 +1,21 @@
-"""The paths of accounts (PRD 4.1): registering, reading and changing a profile, deactivating."""
+"""The paths of accounts (PRD 4.1): registering, reading and changing profiles, deactivating."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from litestar import delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import JSONBody, Parameter
+from litestar.params import JSONBody, Parameter, QueryParameter
 from litestar.types import Guard
 
-from shopflow.auth import bodies, change, register, store
+from shopflow.auth import bodies, change, directory, register, store
 from shopflow.auth.bodies import EditProfile, Register, Registered
 from shopflow.auth.hashing import Hashing
-from shopflow.auth.routes.guards import OF_BODY, CallerRequest, asked_user
-from shopflow.contracts.identity import Profile
+from shopflow.auth.routes.guards import OF_BODY, CallerRequest, asked_user, only
+from shopflow.contracts.identity import Profile, Role
+from shopflow.kit import pages
 from shopflow.kit.answers import json_body, problems
 from shopflow.kit.openapi import BEARER
+from shopflow.kit.pages import Page
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, forbidden, not_found
 
@@ -61,6 +63,36 @@ def routes(database: Database, hashing: Hashing, *, counted: Guard, known: Guard
             raise not_found("user")
         return bodies.profile(user)
 
+    @get(
+        "/auth/users",
+        guards=[known],
+        tags=["Accounts"],
+        summary="List accounts, newest first",
+        description="For admins. Several filters narrow the list together; `q` looks at every account.",
+        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN),
+        security=BEARER,
+    )
+    async def list_accounts(
+        request: CallerRequest,
+        *,
+        page: Annotated[int, QueryParameter(ge=1, description="Page number")] = 1,
+        limit: Annotated[int, QueryParameter(ge=1, le=100, description="Items per page")] = 20,
+        email: Annotated[str | None, QueryParameter(description="Only this address, in any case")] = None,
+        phone: Annotated[str | None, QueryParameter(description="Only this number; write its + as %2B")] = None,
+        role: Annotated[Literal["customer", "admin"] | None, QueryParameter(description="Only this role")] = None,
+        is_active: Annotated[bool | None, QueryParameter(description="Only active, or only deactivated ones")] = None,
+        q: Annotated[
+            str | None,
+            QueryParameter(
+                min_length=1, max_length=100, description="A part of the name or the address, or how the id begins"
+            ),
+        ] = None,
+    ) -> Page[Profile]:
+        only(request.user, Role.ADMIN)
+        chosen = directory.chosen(email=email, phone=phone, role=role, is_active=is_active, q=q)
+        found, total = await directory.page(database, chosen, limit=limit, offset=pages.offset(page, limit))
+        return pages.page([bodies.profile(each) for each in found], number=page, limit=limit, total_items=total)
+
     @patch(
         "/auth/users/{user_id:str}",
         guards=[known],
@@ -92,4 +124,4 @@ def routes(database: Database, hashing: Hashing, *, counted: Guard, known: Guard
     async def deactivate(user_id: _UserId, request: CallerRequest) -> None:
         await change.deactivate(database, asked_user(user_id, request.user), by=request.user.id)
 
-    return [register_user, read_profile, edit_profile, deactivate]
+    return [register_user, read_profile, list_accounts, edit_profile, deactivate]
