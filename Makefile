@@ -1,6 +1,6 @@
 # What a person types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status check test test-pg16 bench-quick setup lock
+.PHONY: help up demo down status check test test-pg16 bench-quick attack setup lock
 
 PYTHON ?= python3
 export PYTHON
@@ -35,6 +35,10 @@ test: ## every test, on servers of its own
 test-pg16: ## the suite on PostgreSQL 16
 	@scripts/setup dev
 	@scripts/test-pg16
+
+attack: ## attack the running platform, and say what was found
+	@scripts/setup dev
+	@scripts/attack
 
 bench-quick: ## the first figures, in three minutes
 	@scripts/setup dev

@@ -30,6 +30,7 @@ def build(*, callbacks: str | None, latency_ms: int, keep: int) -> web.Applicati
     twilio = Twilio(mailbox, faults, latency=latency)
     webhooks = None if callbacks is None else Callbacks(mailbox, twilio, target=callbacks)
     app = web.Application(middlewares=[as_problems], client_max_size=LARGEST_REQUEST)
+    app.on_response_prepare.append(_discreet)
     app.add_routes(
         [
             web.post("/v2/email/outbound-emails", ses.send),
@@ -44,6 +45,12 @@ def build(*, callbacks: str | None, latency_ms: int, keep: int) -> web.Applicati
             [web.get(CERTIFICATE_PATH, page.constant(lambda: webhooks.signer.certificate, "application/x-pem-file"))]
         )
     return app
+
+
+async def _discreet(_: web.Request, answer: web.StreamResponse) -> None:
+    """No answer names the versions of its software, and none lets a browser guess its type."""
+    answer.headers["Server"] = "sandbox"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
 
 
 @asynccontextmanager

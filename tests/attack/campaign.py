@@ -1,0 +1,146 @@
+"""The attacks in their order, and one run through them: what disturbs others comes late, what looks back last."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from tests.attack import (
+    bodies,
+    browsers,
+    callbacks,
+    enumeration,
+    injection,
+    leaks,
+    limits,
+    machine,
+    races,
+    roles,
+    sessions,
+    tokens,
+    transport,
+)
+from tests.attack.findings import Finding, Notes, Severity
+from tests.attack.scene import CannotGoOn, Scene
+
+Attack = Callable[[Scene], Awaitable[None]]
+
+ATTACKS: Final[tuple[Attack, ...]] = (
+    machine.listeners,
+    machine.files,
+    machine.processes,
+    machine.databases,
+    machine.broker,
+    tokens.forged,
+    tokens.stolen_secret,
+    tokens.wrong_kind,
+    tokens.headers,
+    roles.everybody,
+    roles.reaching_further,
+    roles.mass_assignment,
+    sessions.branches,
+    sessions.logout,
+    sessions.password_change,
+    sessions.others,
+    sessions.deactivated,
+    sessions.reuse,
+    enumeration.by_text,
+    enumeration.by_reading,
+    enumeration.by_time,
+    injection.names,
+    injection.orders,
+    injection.parameters,
+    bodies.everywhere,
+    bodies.types,
+    bodies.amounts,
+    bodies.kinds,
+    races.keys,
+    races.transitions,
+    races.accounts,
+    browsers.origins,
+    browsers.pages,
+    browsers.caches,
+    browsers.unasked,
+    callbacks.forged,
+    transport.desync,
+    transport.shapes,
+    transport.paths,
+    transport.sizes,
+    transport.hanging,
+    limits.lockout,
+    limits.spoofed,
+    limits.spread,
+    limits.junk,
+    limits.greedy,
+    limits.flood,
+    machine.history,
+    leaks.metrics,
+    leaks.rows,
+    leaks.logs,
+)
+
+_LONGEST: Final = 90.0
+"""Seconds that one attack may take at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one attack came to; `broken` says why it could not be carried through."""
+
+    name: str
+    what: str
+    notes: Notes
+    seconds: float
+    broken: str = ""
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What it found."""
+        return list(self.notes.found.values())
+
+
+async def run(scene: Scene, attacks: tuple[Attack, ...] = ATTACKS, *, tell: Callable[[Told], None]) -> list[Told]:
+    """Carries the attacks out one after the other, and tidies up.
+
+    Args:
+        scene: whom to attack, and for how long.
+        attacks: which ones.
+        tell: told of each when it is over.
+    """
+    told: list[Told] = []
+    try:
+        for attack in attacks:
+            told.append(await _carried_out(scene, attack))
+            tell(told[-1])
+    finally:
+        with suppress(CannotGoOn, OSError):
+            await _tidied(scene)
+    return told
+
+
+async def _carried_out(scene: Scene, attack: Attack) -> Told:
+    scene.notes = Notes()
+    started = monotonic()
+    name = f"{attack.__module__.rpartition('.')[2]}.{attack.__name__}"
+    what = (attack.__doc__ or "").strip().splitlines()[0]
+    broken = ""
+    try:
+        async with asyncio.timeout(max(0.0, min(_LONGEST, scene.ends - started))):
+            await attack(scene)
+    except TimeoutError:
+        broken = "the time was over" if monotonic() >= scene.ends else f"not done after {_LONGEST:.0f} s"
+    except (CannotGoOn, OSError) as error:
+        broken = str(error)
+        scene.notes.finds("an attack could not be carried out", broken, Severity.LOW)
+    return Told(name, what, scene.notes, monotonic() - started, broken)
+
+
+async def _tidied(scene: Scene) -> None:
+    """Closes the accounts that the attack made; their orders stay, as orders do."""
+    scene.notes = Notes()
+    for person in scene.people:
+        if person.access:
+            path = f"/auth/users/{person.id}"
+            await scene.ask("auth", "DELETE", path, token=person.access, source=person.address, within=5)
