@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 _BYTE_EVERY: Final = 0.5
 _PATIENCE: Final = 5.0
+_BREATH: Final = 0.05
 
 Dribble: TypeAlias = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -107,6 +108,7 @@ async def _slot(host: str, port: int, dribble: Dribble, held: Held, end: float) 
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+        await asyncio.sleep(_BREATH)
 
 
 async def _until_closed(
