@@ -5,14 +5,14 @@ from uuid import UUID
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from shopflow.clients.guards import Allow, CallerRequest
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit import pages
 from shopflow.kit.answers import problems
-from shopflow.kit.openapi import BEARER
+from shopflow.kit.openapi import BEARER, UUID_TEXT
 from shopflow.kit.pages import Page
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
@@ -22,6 +22,9 @@ from shopflow.notifications.store import Filter
 
 OWN: Final = "own"
 
+NotificationId = Annotated[str, PathParameter(description="A notification's UUID.", schema_extra=UUID_TEXT)]
+
+_WHOSE: Final = {"enum": ["own", "all"]}
 _PROBLEMS = (Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN)
 
 
@@ -44,10 +47,15 @@ def routes(database: Database, *, allow: Allow) -> list[HTTPRouteHandler]:
         page: Annotated[int, QueryParameter(ge=1, description="Page number")] = 1,
         limit: Annotated[int, QueryParameter(ge=1, le=100, description="Items per page")] = 20,
         channel: Annotated[Literal["email", "sms"] | None, QueryParameter(description="Only this channel")] = None,
-        order_id: Annotated[str | None, QueryParameter(description="Only about this order")] = None,
-        user_id: Annotated[str | None, QueryParameter(description="Admins: only to this user")] = None,
+        order_id: Annotated[
+            str | None, QueryParameter(description="Only about this order", schema_extra=UUID_TEXT)
+        ] = None,
+        user_id: Annotated[
+            str | None, QueryParameter(description="Admins: only to this user", schema_extra=UUID_TEXT)
+        ] = None,
         whose: Annotated[  # Litestar keeps the name `scope` for itself
-            str, QueryParameter(name="scope", description="`own`, or for admins `all`: of every user")
+            str,
+            QueryParameter(name="scope", description="`own`, or for admins `all`: of every user", schema_extra=_WHOSE),
         ] = OWN,
         status: Annotated[
             Literal["queued", "sent", "failed"] | None, QueryParameter(description="Admins: only in this state")
@@ -72,7 +80,7 @@ def routes(database: Database, *, allow: Allow) -> list[HTTPRouteHandler]:
         security=BEARER,
         responses=problems(*_PROBLEMS, Kind.NOT_FOUND),
     )
-    async def read_notification(request: CallerRequest, notification_id: FromPath[str]) -> NotificationDetail:
+    async def read_notification(request: CallerRequest, notification_id: NotificationId) -> NotificationDetail:
         wanted = _id("id", notification_id)
         found = await store.detail(database, wanted) if wanted else None
         if found is None or not (request.user.is_admin or found.user_id == request.user.id):

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from litestar import get, patch, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from shopflow.clients.guards import Allow, CallerRequest
 from shopflow.contracts.fields import identifier
@@ -16,7 +16,7 @@ from shopflow.contracts.orders import Order, Status
 from shopflow.kit import pages
 from shopflow.kit.answers import JsonBody, json_body, problems
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.openapi import BEARER
+from shopflow.kit.openapi import BEARER, INSTANT_TEXT, UUID_TEXT
 from shopflow.kit.pages import Page
 from shopflow.kit.postgres import Connection
 from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
@@ -37,7 +37,13 @@ from shopflow.orders.listing import Asked, Direction, SortBy, narrowed
 
 _TAGS: Final = ["Orders"]
 _PEOPLE: Final = (Role.CUSTOMER, Role.ADMIN)
-
+_ID_PREFIX: Final = {
+    "pattern": (
+        "^([0-9a-f]{1,8}|[0-9a-f]{8}-[0-9a-f]{0,4}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{0,4}|"
+        "[0-9a-f]{8}(-[0-9a-f]{4}){2}-[0-9a-f]{0,4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{0,12})$"
+    ).replace("a-f", "a-fA-F")
+}
+OrderId = Annotated[str, PathParameter(description="An order's UUID.", schema_extra=UUID_TEXT)]
 PageNumber = Annotated[int, QueryParameter(ge=1, description="1-based; a page past the end is empty.")]
 PageSize = Annotated[int, QueryParameter(ge=1, le=100, description="Entries per page.")]
 
@@ -109,9 +115,7 @@ def _writes(
             Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT, Kind.UNSUPPORTED_TYPE
         ),
     )
-    async def advance_order(
-        order_id: FromPath[str], data: JSONBody[AdvanceOrder], request: CallerRequest
-    ) -> AdvancedOrder:
+    async def advance_order(order_id: OrderId, data: JSONBody[AdvanceOrder], request: CallerRequest) -> AdvancedOrder:
         answer = await advance.advance(
             database,
             _order_id(order_id),
@@ -138,7 +142,7 @@ def _reads(database: Connection, *, allow: Allow) -> Sequence[HTTPRouteHandler]:
         "this caller may bring the order now.",
         responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND),
     )
-    async def read_order(order_id: FromPath[str], request: CallerRequest) -> OrderForPeople | Order:
+    async def read_order(order_id: OrderId, request: CallerRequest) -> OrderForPeople | Order:
         order = await store.order(database, _order_id(order_id))
         if order is None:
             raise not_found("order")
@@ -155,7 +159,7 @@ def _reads(database: Connection, *, allow: Allow) -> Sequence[HTTPRouteHandler]:
         responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND),
     )
     async def read_history(
-        order_id: FromPath[str],
+        order_id: OrderId,
         request: CallerRequest,
         page: PageNumber = 1,
         limit: PageSize = 20,
@@ -192,13 +196,24 @@ def _list(database: Connection, *, allow: Allow) -> HTTPRouteHandler:
         status: Annotated[Status | None, QueryParameter(description="Only orders in this state.")] = None,
         sort_by: Annotated[SortBy, QueryParameter(description="Ties are broken by id.")] = SortBy.CREATED_AT,
         sort_dir: Annotated[Direction, QueryParameter()] = Direction.DESC,
-        user_id: Annotated[str | None, QueryParameter(description="Admins: whose orders.")] = None,
-        whose: Annotated[
-            str | None, QueryParameter(name="scope", description="Admins: `all` for everybody's orders.")
+        user_id: Annotated[
+            str | None, QueryParameter(description="Admins: whose orders.", schema_extra=UUID_TEXT)
         ] = None,
-        id_prefix: Annotated[str | None, QueryParameter(description="Admins: how the id begins.")] = None,
-        created_from: Annotated[str | None, QueryParameter(description="Admins: RFC 3339, inclusive.")] = None,
-        created_to: Annotated[str | None, QueryParameter(description="Admins: RFC 3339, exclusive.")] = None,
+        whose: Annotated[
+            str | None,
+            QueryParameter(
+                name="scope", description="Admins: `all` for everybody's orders.", schema_extra={"enum": ["all"]}
+            ),
+        ] = None,
+        id_prefix: Annotated[
+            str | None, QueryParameter(description="Admins: how the id begins.", schema_extra=_ID_PREFIX)
+        ] = None,
+        created_from: Annotated[
+            str | None, QueryParameter(description="Admins: RFC 3339, inclusive.", schema_extra=INSTANT_TEXT)
+        ] = None,
+        created_to: Annotated[
+            str | None, QueryParameter(description="Admins: RFC 3339, exclusive.", schema_extra=INSTANT_TEXT)
+        ] = None,
     ) -> Page[OrderSummary]:
         asked = Asked(
             user_id=user_id, scope=whose, id_prefix=id_prefix, created_from=created_from, created_to=created_to

@@ -14,12 +14,12 @@ from shopflow.auth.routes.guards import OF_BODY, CallerRequest, asked_user, only
 from shopflow.contracts.identity import Profile, Role
 from shopflow.kit import pages
 from shopflow.kit.answers import json_body, problems
-from shopflow.kit.openapi import BEARER
+from shopflow.kit.openapi import BEARER, UUID_TEXT
 from shopflow.kit.pages import Page
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, forbidden, not_found
 
-_UserId = Annotated[str, Parameter(description="A user's UUID.")]
+_UserId = Annotated[str, Parameter(description="A user's UUID.", schema_extra=UUID_TEXT)]
 
 _SAMPLE: Final = {
     "email": "jane.doe@example.com",

@@ -18,12 +18,12 @@ from shopflow.auth.tokens import Tokens
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit import pages
 from shopflow.kit.answers import json_body, problems
-from shopflow.kit.openapi import BEARER
+from shopflow.kit.openapi import BEARER, UUID_TEXT
 from shopflow.kit.pages import Page
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind
 
-_UserId = Annotated[str | None, QueryParameter(description="Admins: whose; a user's UUID")]
+_UserId = Annotated[str | None, QueryParameter(description="Admins: whose; a user's UUID", schema_extra=UUID_TEXT)]
 
 _Request = Request[Any, Any, Any]
 
@@ -121,7 +121,7 @@ def routes(
         security=BEARER,
     )
     async def end_session(
-        session_id: Annotated[str, Parameter(description="A session's UUID.")],
+        session_id: Annotated[str, Parameter(description="A session's UUID.", schema_extra=UUID_TEXT)],
         request: CallerRequest,
         *,
         user_id: _UserId = None,
