@@ -1,7 +1,7 @@
-"""Strict JSON: one reader for request bodies and for broker messages (B10).
+"""Strict JSON as values of one type: one reader for request bodies, broker messages and neighbours' answers (B10).
 
-Beyond JSON's own grammar it refuses NUL characters, lone surrogates, a byte-order mark, NaN and bottomless nesting.
-What it refuses it names by field and rule, all of it at once, and never repeats the value.
+What it refuses it names by field and rule, all of it at once, and never repeats the value. What a text may hold at all
+is `kit.strict_json`'s business.
 """
 
 import re
@@ -13,13 +13,13 @@ import msgspec
 from msgspec import inspect
 
 from shopflow.kit.problems import FieldError, Problem, invalid
+from shopflow.kit.strict_json import holds_nul, objection
 
 T = TypeVar("T")
 
 MOST_ERRORS: Final = 100
 """Broken rules told of one body: enough to mend it, and no answer larger than the request."""
 
-_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _BOUND = re.compile(r"Expected `(?P<what>str|array|object)` of length (?P<sign>[<>]=) (?P<bound>\d+)")
@@ -45,10 +45,13 @@ class Decoder(Generic[T]):
 
     Args:
         type_: any type that msgspec decodes; Structs ignore unknown fields (R18).
+        strict: refuse what two readers could understand differently. Not worth its price for our neighbours' answers,
+            and not for a part of what was read strictly as a whole.
     """
 
-    def __init__(self, type_: type[T]) -> None:
+    def __init__(self, type_: type[T], *, strict: bool = True) -> None:
         self.type = type_
+        self.strict = strict
         self._decoder = msgspec.json.Decoder(type_)
 
     def decode(self, raw: bytes) -> T:
@@ -57,8 +60,14 @@ class Decoder(Generic[T]):
         Raises:
             Problem: of kind invalid, `malformed-json` or `invalid-request`.
         """
-        if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
+        if holds_nul(raw):
             raise _malformed("holds a NUL character, which no field may contain")
+        value = self._typed(raw)
+        if self.strict and (why := objection(raw)):
+            raise _malformed(why)
+        return value
+
+    def _typed(self, raw: bytes) -> T:
         try:
             return self._decoder.decode(raw)
         except msgspec.ValidationError as error:

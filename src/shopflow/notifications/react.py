@@ -27,6 +27,9 @@ from shopflow.notifications.store import Fresh, Received, Recorded
 
 T = TypeVar("T")
 
+MAX_EVENT: Final = 1024 * 1024
+"""Bytes of an event that is read at all: ours have less than a thousand (E-9)."""
+
 _MAJOR: Final = "1."
 
 
@@ -64,7 +67,10 @@ class React:
         self._renderer = renderer
         self._deliverer = deliverer
         self._envelope = Decoder(Envelope)
-        self._payloads: dict[EventType, Decoder[Any]] = {kind: Decoder(type_) for kind, type_ in PAYLOADS.items()}
+        self._payloads: dict[EventType, Decoder[Any]] = {
+            kind: Decoder(type_, strict=False)  # as a part of the envelope it has been read strictly
+            for kind, type_ in PAYLOADS.items()
+        }
         self._log = logs.logger("react")
         self._contradictions = metrics.counter(
             "events_contradicting_total", "Events that came again under the same id with another content."
@@ -105,6 +111,8 @@ class React:
         return _verdict(_all_or_raise(await asyncio.gather(*tries, return_exceptions=True)))
 
     def _read(self, expected: EventType, body: bytes) -> tuple[Envelope, Payload]:
+        if len(body) > MAX_EVENT:
+            raise Problem(Kind.TOO_LARGE, "event-too-large", "No event is that large.")
         envelope = self._envelope.decode(body)
         if not envelope.version.startswith(_MAJOR):
             raise Problem(Kind.INVALID, "unknown-version", "Only versions 1.x are understood.")
