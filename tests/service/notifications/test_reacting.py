@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+import pytest
 from tests.service.notifications.shop import CREATED, SHIPPED, Shop, created, shipped, until
 
 from shopflow.contracts.identity import Role
@@ -92,6 +93,7 @@ async def test_shipped_before_created_leads_to_both_messages(shop: Shop) -> None
     assert subjects == [f"Order Confirmation - #{order.id[:8]}", f"Order Shipped - #{order.id[:8]}"]
 
 
+@pytest.mark.row("M-6")
 async def test_a_customer_without_a_phone_number_gets_the_email_only(shop: Shop) -> None:
     order = shop.order(shop.customer(phone=None))
     await shop.publish(created(order))

@@ -151,6 +151,7 @@ def test_an_email_names_its_language_hides_layout_from_readers_and_fetches_nothi
     assert ("th", ("scope",)) in [(tag, names[:1]) for tag, names in structure.shape]
 
 
+@pytest.mark.row("M-3")
 @given(text=any_text, event=st.sampled_from([CREATED, SHIPPED]))
 def test_no_customers_text_changes_the_structure_of_an_email(text: str, event: OrderCreated | OrderShipped) -> None:
     plain = Structure(RENDERER.render(event, *changed("word")).html)
@@ -169,6 +170,7 @@ def test_customers_text_is_shown_as_it_is_and_never_run(text: str) -> None:
     assert " ".join(shown.split()) in Structure(message.html).text
 
 
+@pytest.mark.row("M-1", "M-9")
 @given(text=st.text())
 def test_one_line_leaves_nothing_that_breaks_hides_or_turns_text(text: str) -> None:
     cleaned = one_line(text, most=50)
@@ -181,6 +183,7 @@ def test_one_line_leaves_nothing_that_breaks_hides_or_turns_text(text: str) -> N
     cleaned.encode()
 
 
+@pytest.mark.row("M-1", "M-2")
 @given(text=any_text, event=st.sampled_from([CREATED, SHIPPED]))
 def test_a_subject_is_one_short_line(text: str, event: OrderCreated | OrderShipped) -> None:
     subject = RENDERER.render(event, *changed(text)).subject
@@ -189,6 +192,7 @@ def test_a_subject_is_one_short_line(text: str, event: OrderCreated | OrderShipp
     assert subject.isprintable()
 
 
+@pytest.mark.row("M-7", "M-8")
 @given(
     amount=amounts,
     currency=currencies,
@@ -209,6 +213,71 @@ def test_every_sms_fits_one_gsm_segment(amount: Decimal, currency: str, count: i
         assert "\n" not in sms
 
 
+@pytest.mark.row("M-1")
+@pytest.mark.parametrize("sign", ["\r", "\n", "\r\n", "\x00", "\u2028", "\u2029", "\x85", "\x0b"])
+def test_no_line_break_of_a_customer_makes_a_line_in_an_email(sign: str) -> None:
+    message = RENDERER.render(CREATED, *changed(f"one{sign}Bcc: two"))
+
+    assert message.subject == "Order Confirmation - #b2c3d4e5"
+    assert not [line for line in message.text.splitlines() if line.startswith("Bcc")]
+    assert sign not in message.html or sign == "\n"  # which are the template's own
+    assert "xone Bcc: two" in message.text
+
+
+@pytest.mark.row("M-2")
+@pytest.mark.parametrize("text", ["=?utf-8?q?hello=0ABcc=3A?=", "=?utf-8?b?QmNjOg==?=", "y" * 5000])
+def test_an_encoded_word_and_an_endless_one_never_reach_the_subject(text: str) -> None:
+    order, profile = changed(text)
+    event = msgspec.structs.replace(CREATED, order_id=f"b2c3d4e5{text}")
+    message = RENDERER.render(event, msgspec.structs.replace(order, notes=text[:200]), profile)
+
+    assert message.subject == "Order Confirmation - #b2c3d4e5"
+    assert text[:200] in message.text
+
+
+@pytest.mark.row("M-3")
+@pytest.mark.parametrize(
+    "text", ["{{ 191 * 7 }}", "{% raw %}x", "${191*7}", "<%= 191*7 %>", "{# gone #}", "&lt;b&gt;", "&#60;"]
+)
+def test_template_syntax_and_entities_of_a_customer_are_only_text(text: str) -> None:
+    message = RENDERER.render(CREATED, *changed(text))
+
+    assert text in message.text
+    assert text in Structure(message.html).text
+    assert "1337" not in message.text + message.html
+
+
+@pytest.mark.row("M-4")
+@pytest.mark.parametrize(
+    "text", ["javascript:alert(1)", "data:text/html,<script>", "https://evil.example/", "www.evil.example"]
+)
+def test_no_customers_text_becomes_a_link(text: str) -> None:
+    for event in (CREATED, SHIPPED):
+        shape = Structure(RENDERER.render(event, *changed(text)).html).shape
+        assert not [tag for tag, names in shape if tag == "a" or {"href", "src", "action"} & set(names)]
+
+
+@pytest.mark.row("M-8")
+@pytest.mark.parametrize("text", ["\U0001f600", "\u0416", "\u00e7", "\u4e2d\u6587"])
+def test_what_gsm_does_not_know_never_reaches_an_sms(text: str) -> None:
+    shipped = msgspec.structs.replace(SHIPPED, shipping_address=Destination(text, text, "US"))
+    for event in (CREATED, shipped):
+        sms = RENDERER.render(event, *changed(text)).sms
+        assert text not in sms
+        assert segments(sms) == 1
+
+
+@pytest.mark.row("M-9")
+@pytest.mark.parametrize("turn", ["\u202e", "\u202a", "\u2066", "\u2067", "\u200f", "\u061c"])
+def test_a_name_cannot_turn_the_writing_around(turn: str) -> None:
+    message = RENDERER.render(CREATED, *changed(f"exe.{turn}gpj"))
+
+    assert turn not in message.html + message.text + message.subject + message.sms
+    assert "xexe.gpj" in message.text
+    assert "<bdi>xexe.gpj</bdi>" in message.html
+
+
+@pytest.mark.row("M-10")
 def test_the_largest_order_makes_a_message_of_bounded_size_that_says_what_was_left_out() -> None:
     line = Line(ORDER.id, "&" * 200, 1_000_000, Decimal("99.99"), Decimal(99990000))
     order = msgspec.structs.replace(ORDER, items=[line] * 1000, notes="&" * 500)
