@@ -11,6 +11,7 @@ import aiohttp
 import asyncpg
 import hypothesis
 import pytest
+from tests.valkey_server import ValkeyServer, valkey_server
 
 from shopflow.contracts.topology import RETRY_DELAYS, consumer_topology
 from shopflow.kit.migrations import migrate
@@ -120,6 +121,23 @@ async def _empty(url: str) -> None:
 
 TEST_DELAYS = (0.1, 0.2, 0.4)
 """A retry ladder that tests need not wait for."""
+
+
+@pytest.fixture(scope="session")
+async def valkey_of_the_run() -> AsyncIterator[ValkeyServer]:
+    """A Valkey server for the run."""
+    async with valkey_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def valkey_url(valkey_of_the_run: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The store of counts, empty, and with room for a machine that stands still for a second."""
+    for name in ("DEADLINE", "PATIENCE"):
+        monkeypatch.setattr(f"shopflow.kit.rate_limits.shared.{name}", 30.0)
+    async with valkey_of_the_run.client() as client:
+        await client.flushall()
+    return valkey_of_the_run.url
 
 
 @pytest.fixture
