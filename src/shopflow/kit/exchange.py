@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from litestar.types import HTTPReceiveMessage, Message, Receive, Send
 
+from shopflow.kit import logs
 from shopflow.kit.admission import Bounds, Lane
 from shopflow.kit.answer_headers import Headers, completed
 from shopflow.kit.heads import Head
@@ -120,6 +121,8 @@ class Exchange:
                         "type": "http.response.body", "body": bytes(body[start : start + _SLICE]), "more_body": more,
                     }  # fmt: skip
                     await self._send(part)
+        except TimeoutError:  # an answer that ends before its length does: the server closes the connection
+            logs.logger("http").info("answer_not_taken")
         finally:
             self._lane.waiting -= 1
 

@@ -17,6 +17,7 @@ _OURS: Final = 640
 """Descriptors for everything else: the database's pool, the broker, two neighbours' pools of 256, files."""
 
 _TAKES_WITHIN: Final = 30.0
+_BUFFER: Final = 128 * 1024
 
 
 class PortTaken(Exception):
@@ -56,7 +57,9 @@ def listener(host: str, port: int, *, takes_within: float = _TAKES_WITHIN) -> so
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit both
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit all of it
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # by itself the kernel would hold megabytes for each
+            made.setsockopt(socket.SOL_SOCKET, buffer, _BUFFER)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(takes_within * 1000))
         made.bind((host, port))

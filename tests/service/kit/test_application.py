@@ -15,9 +15,9 @@ from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
 
 from shopflow.kit.answers import json_body, problems
+from shopflow.kit.listening import PortTaken
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, not_found, unauthenticated
-from shopflow.kit.listening import PortTaken
 from shopflow.kit.server import IDLE_WITHIN, running
 from shopflow.kit.service import INTERNAL, Application, Dependency
 from shopflow.local.ports import free_port
