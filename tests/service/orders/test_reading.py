@@ -123,6 +123,7 @@ async def test_a_list_may_hold_only_one_state(shop: Shop) -> None:
         "status=cancelled",
         "status=",
         "status=PENDING",
+        "status=null",
         "sort_by=id",
         "sort_by=created_at%3B%20DROP%20TABLE%20orders",
         "sort_dir=up",
