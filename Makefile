@@ -1,6 +1,6 @@
 # What a person types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status check test test-pg16 bench-quick attack setup lock
+.PHONY: help up demo down status check test test-pg16 bench-quick attack fuzz setup lock
 
 PYTHON ?= python3
 export PYTHON
@@ -43,6 +43,10 @@ attack: ## attack the running platform, and say what was found
 bench-quick: ## the first figures, in three minutes
 	@scripts/setup dev
 	@scripts/bench-quick
+
+fuzz: ## long runs of generated input: requests, tokens, messages; up to 20 minutes
+	@scripts/setup dev
+	@scripts/fuzz
 
 setup: ## make .venv with everything for development
 	@scripts/setup dev

@@ -1,0 +1,272 @@
+"""One campaign of Schemathesis against one service: rounds of generated requests, and every request by every caller.
+
+Making up a request costs ten times what answering it does. So each one that Schemathesis makes up for one caller is
+sent again, byte for byte, with the token of every other, and each answer has to conform. Nothing is retried or excused
+but what `excuses` names.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+import requests
+import schemathesis
+from schemathesis.checks import load_all_checks
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.engine import from_schema
+from schemathesis.engine.events import EngineFinished, NonFatalError, ScenarioFinished
+from schemathesis.engine.recorder import Interaction
+from schemathesis.generation.case import Case
+from schemathesis.hooks import HookContext
+from schemathesis.openapi.checks import UndefinedStatusCode
+from schemathesis.specs.openapi import checks as known_checks
+from tests.fuzz.excuses import reason_for
+from tests.fuzz.stand import CALLERS, JUNK, Stand
+
+PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
+
+CONFORMANCE: Final = [
+    schemathesis.checks.not_a_server_error,
+    known_checks.status_code_conformance,
+    known_checks.content_type_conformance,
+    known_checks.response_headers_conformance,
+    known_checks.response_schema_conformance,
+]
+
+UNTOLD: Final = {"Authorization", "User-Agent", "Accept", "Accept-Encoding", "Connection"}
+OTHER: Final = "other methods of these paths"
+WITHOUT_A_TOKEN: Final = ("junk", "nobody")
+
+
+@dataclass
+class Figures:
+    """What was sent and what came of it.
+
+    Attributes:
+        sent: how many requests by operation, caller and status.
+        failures: what was found, by what it is about, with one request each that shows it.
+        excused: how often each excuse was used.
+    """
+
+    sent: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)
+    excused: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return sum(self.sent.values())
+
+    def operations(self) -> Counter[str]:
+        """Requests by operation."""
+        found: Counter[str] = Counter()
+        for (operation, _, _), number in self.sent.items():
+            found[operation] += number
+        return found
+
+    def statuses(self, operation: str) -> Counter[int]:
+        """Answers of an operation by status."""
+        found: Counter[int] = Counter()
+        for (of, _, status), number in self.sent.items():
+            if of == operation:
+                found[status] += number
+        return found
+
+    def succeeded(self, operation: str) -> bool:
+        """Whether an operation did what it is for, at least once."""
+        return any(status < 300 for status in self.statuses(operation))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that is worth keeping."""
+        return {
+            "requests": self.requests,
+            "seconds": round(self.seconds, 1),
+            "operations": {each: dict(self.statuses(each)) for each in sorted(self.operations())},
+            "callers": dict(self._of_callers()),
+            "excused": dict(self.excused),
+            "failures": self.failures,
+        }
+
+    def _of_callers(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for (_, caller, _), number in self.sent.items():
+            found[caller] += number
+        return found
+
+
+class Campaign:
+    """Rounds against one service.
+
+    Args:
+        document: the OpenAPI document it serves.
+        url: where it answers.
+        holds: whether a bearer token is still good; callers sign themselves out every now and then.
+        renewed: a good token for a kind of caller.
+    """
+
+    def __init__(
+        self,
+        document: dict[str, Any],
+        url: str,
+        *,
+        holds: Callable[[str], bool],
+        renewed: Callable[[str], str | None],
+    ) -> None:
+        self.figures = Figures()
+        self._holds = holds
+        self._renewed = renewed
+        self._document = document
+        self._url = url
+        self._http = requests.Session()
+        self._http.trust_env = False
+        load_all_checks()
+
+    def operations(self) -> set[str]:
+        """What the document describes, as `GET /orders`."""
+        return {f"{method.upper()} {path}" for path, item in self._document["paths"].items() for method in item}
+
+    def round(
+        self,
+        caller: str,
+        *,
+        seed: int,
+        examples: int,
+        most: int,
+        phases: Sequence[str] = PHASES,
+    ) -> None:
+        """Makes up requests for one caller, sends them for all, and adds to the figures.
+
+        Args:
+            caller: whose answers Schemathesis learns from.
+            seed: the same seed makes up the same first requests.
+            examples: how many to make up for each operation.
+            most: after how many requests it may stop; it also does when the caller's token ends.
+            phases: which of PHASES.
+        """
+        tokens = {name: self._renewed(name) for name in CALLERS}
+        schema = schemathesis.openapi.from_dict(
+            self._document, config=self._config(seed, examples, phases, tokens[caller])
+        )
+        signed_out = False
+
+        @schema.hook
+        def filter_failure(_: HookContext, failure: Failure, case: Case[Any], response: Any) -> bool:
+            return not self._excused(failure, case, response)
+
+        @schema.hook
+        def after_call(_: HookContext, case: Case[Any], response: Any) -> None:
+            nonlocal signed_out
+            self._note(case, caller, response)
+            signed_out |= response.status_code == 401 and self._has_ended(tokens[caller])
+            for name in tokens.keys() - {caller}:
+                if self._send_again(case, response.request, name, tokens[name]) == 401 and self._has_ended(
+                    tokens[name]
+                ):
+                    tokens[name] = self._renewed(name)
+
+        started, before = monotonic(), self.figures.requests
+        stream = from_schema(schema).execute()
+        for event in stream:
+            self._read(event)
+            if signed_out or self.figures.requests - before >= most:
+                stream.stop()
+        self.figures.seconds += monotonic() - started
+
+    def _has_ended(self, token: str | None) -> bool:
+        return token is not None and token != JUNK and not self._holds(token)
+
+    def _config(self, seed: int, examples: int, phases: Sequence[str], token: str | None) -> SchemathesisConfig:
+        return SchemathesisConfig.from_dict(
+            {
+                "seed": seed,
+                "base-url": self._url,
+                "headers": {} if token is None else {"Authorization": f"Bearer {token}"},
+                "continue-on-failure": True,
+                "request-timeout": 30,
+                "generation": {"max-examples": examples, "database": "none", "no-shrink": True},
+                "phases": {name: {"enabled": name in phases} for name in PHASES},
+                "checks": {"enabled": True},
+                "suppress-health-check": ["all"],
+            }
+        )
+
+    def _send_again(self, case: Case[Any], request: requests.PreparedRequest, caller: str, token: str | None) -> int:
+        again = request.copy()
+        again.headers.pop("Authorization", None)
+        if token is not None:
+            again.headers["Authorization"] = f"Bearer {token}"
+        answer = schemathesis.Response.from_requests(self._http.send(again, timeout=30, allow_redirects=False), True)
+        self._note(case, caller, answer)
+        try:
+            case.validate_response(answer, checks=CONFORMANCE)
+        except FailureGroup as found:
+            for failure in found.exceptions:
+                if not self._excused(failure, case, answer):
+                    self._found(failure, caller, _shown(again, answer))
+        return answer.status_code
+
+    def _note(self, case: Case[Any], caller: str, response: Any) -> None:
+        status = response.status_code
+        itself = response.request.method == case.operation.method.upper()
+        self.figures.sent[case.operation.label if itself else OTHER, caller, status] += 1
+        if itself and caller in WITHOUT_A_TOKEN and status < 400 and "security" in case.operation.definition.raw:
+            self.figures.failures.setdefault(
+                f"{case.operation.label}: lets {caller} in", _shown(response.request, response)
+            )
+
+    def _excused(self, failure: Failure, case: Case[Any], response: Any) -> bool:
+        reason = reason_for(failure, case, response)
+        if reason:
+            self.figures.excused[reason] += 1
+        return reason is not None
+
+    def _found(self, failure: Failure, caller: str, shown: str) -> None:
+        status = f" {failure.status_code}" if isinstance(failure, UndefinedStatusCode) else ""
+        key = f"{failure.operation}: {failure.title}{status}"
+        self.figures.failures.setdefault(key, f"as {caller}: {failure.message}\n{shown}")
+
+    def _read(self, event: Any) -> None:
+        match event:
+            case ScenarioFinished():
+                for case_id, checks in event.recorder.checks.items():
+                    for check in checks:
+                        if check.failure_info is not None:
+                            interaction = event.recorder.interactions.get(case_id)
+                            self._found(check.failure_info.failure, event.phase, _interaction(interaction))
+            case NonFatalError():
+                self.figures.failures.setdefault(f"{event.label}: not tested", f"{event.value!r}")
+            case EngineFinished():
+                for failure in event.failures:
+                    self._found(failure, "the whole round", "")
+
+
+def campaign_on(stand: Stand, service: str, document: dict[str, Any]) -> Campaign:
+    """A campaign against one of the running services, to be run in a thread of its own."""
+    loop = asyncio.get_running_loop()
+
+    def holds(token: str) -> bool:
+        return asyncio.run_coroutine_threadsafe(stand.holds(token), loop).result()
+
+    def renewed(caller: str) -> str | None:
+        return asyncio.run_coroutine_threadsafe(stand.token(caller), loop).result()
+
+    return Campaign(document, stand.url(service), holds=holds, renewed=renewed)
+
+
+def _interaction(interaction: Interaction | None) -> str:
+    if interaction is None or interaction.response is None:
+        return "no answer"
+    return _shown(interaction.response.request, interaction.response)
+
+
+def _shown(request: requests.PreparedRequest, response: Any) -> str:
+    body = request.body or b""
+    sent = body if isinstance(body, bytes) else str(body).encode()
+    headers = {name: value for name, value in request.headers.items() if name not in UNTOLD}
+    answered = f"{response.status_code} {response.content[:800]!r}"
+    return f"{request.method} {request.url}\n{headers}\n{sent[:1500]!r}\n→ {answered}"

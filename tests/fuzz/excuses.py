@@ -1,0 +1,77 @@
+"""What Schemathesis calls a failure and is none: each excuse is as narrow as it can be and says why.
+
+All are about requests that fit the document and are refused, since the body breaks a rule that JSON Schema cannot say.
+Such an answer is excused only when every rule it names is on the list.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemathesis.core.failures import Failure
+from schemathesis.generation.case import Case
+from schemathesis.openapi.checks import RejectedPositiveData
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """A rule that a document cannot say.
+
+    Attributes:
+        operation: whose rule it is, as `POST /orders`; a regular expression.
+        field: which field breaks it; a regular expression.
+        rule: what the answer says; a regular expression.
+        reason: why the document does not say it.
+    """
+
+    operation: str
+    field: str
+    rule: str
+    reason: str
+
+    def holds(self, operation: str, field: str, rule: str) -> bool:
+        """Whether it is about this rule."""
+        return all(
+            re.fullmatch(pattern, text)
+            for pattern, text in ((self.operation, operation), (self.field, field), (self.rule, rule))
+        )
+
+
+EXCUSES: Final = (
+    Excuse(
+        "(POST|PATCH) .*", "body", ".*(NUL|surrogate).*",
+        "no string anywhere may hold NUL or half a surrogate pair, in members that nobody reads either",
+    ),
+    Excuse(
+        "POST /auth/(register|password)", "(new_)?password", "must have .*",
+        "classes of characters are Unicode's, and bcrypt's limit counts bytes",
+    ),
+    Excuse("POST /auth/register", "email", "must be an e-mail address", "addresses have finer points (R14)"),
+    Excuse(
+        "(POST|PATCH) .*", "(first_name|last_name|.*product_name|.*street|.*city|.*zip_code|.*state)",
+        "must not be blank", "blank is what Unicode calls white space",
+    ),
+    Excuse("POST /orders", "shipping_address.state", "is required in the US", "depends on the country (R37)"),
+    Excuse(
+        "PATCH /orders/{order_id}/status", "status", "(can only become|cannot change from) .*",
+        "which states can follow depends on the order's own",
+    ),
+    Excuse("POST /orders", r"items\[\d+\].unit_price", ".*", "decimals depend on the currency (R71)"),
+    Excuse("POST /orders", "(items.*|total_amount)", "must be at most .*", "subtotals and totals are products (R71)"),
+)  # fmt: skip
+
+
+def reason_for(failure: Failure, case: Case[Any], response: Any) -> str | None:
+    """The reason why a failure is none, or None."""
+    if not isinstance(failure, RejectedPositiveData) or response.status_code != 400:
+        return None
+    reasons = [_reason(case.operation.label, each) for each in json.loads(response.content).get("errors", [])]
+    return reasons[0] if reasons and all(reasons) else None
+
+
+def _reason(operation: str, error: dict[str, str]) -> str | None:
+    for excuse in EXCUSES:
+        if excuse.holds(operation, error["field"], error["rule"]):
+            return excuse.reason
+    return None

@@ -1,0 +1,36 @@
+"""Requests that nobody thought of, to all three services: no defect, no answer that the documents do not describe."""
+
+import asyncio
+from itertools import count
+
+import pytest
+from tests.fuzz.campaign import campaign_on
+from tests.fuzz.parameters import Parameters
+from tests.fuzz.report import Report
+from tests.fuzz.stand import Stand
+
+SHARES = {("auth", 1): 0.2, ("auth", 2): 0.2, ("orders", 1): 0.2, ("orders", 2): 0.2, ("notifications", 1): 0.2}
+EXAMPLES = 100
+DRIVERS = ("customer", "admin")
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("service", "share"), list(SHARES))
+async def test_every_operation_answers_generated_requests_as_described(
+    stand: Stand, parameters: Parameters, report: Report, service: str, share: int
+) -> None:
+    campaign = campaign_on(stand, service, await stand.document(service))
+    wanted = round(parameters.requests * SHARES[service, share])
+    for number in count():
+        left = wanted - campaign.figures.requests
+        if left <= 0:
+            break
+        seed = parameters.seed + 1000 * share + number
+        driver = DRIVERS[(number + share) % len(DRIVERS)]
+        report.say(f"{service} {share}: {campaign.figures.requests} of {wanted} requests; {driver}, seed {seed}")
+        await asyncio.to_thread(campaign.round, driver, seed=seed, examples=EXAMPLES, most=left)
+    report.keep(f"requests-{service}-{share}", campaign.figures.as_json())
+    assert campaign.figures.failures == {}
+    assert campaign.operations() <= set(campaign.figures.operations())
+    assert {each for each in campaign.operations() if not campaign.figures.succeeded(each)} == set()
+    assert stand.services[service].complaints() == []
