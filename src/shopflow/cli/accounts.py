@@ -1,21 +1,17 @@
 """What the commands of `shopflow user` do. Each change says `cli:<who ran it>` in the row it leaves."""
 
-import asyncio
-import getpass
-import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from shopflow.auth import bodies, change, passwords, register, store
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.user import User
-from shopflow.cli.environment import database_url
+from shopflow.cli.on_database import actor, fail, on_database
 from shopflow.contracts.identity import Role
-from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, Problem
@@ -47,7 +43,7 @@ def make_admin(email: str, *, first_name: str, last_name: str, password_stdin: b
                 return await _found(database, email), False
             raise
 
-    user, is_new = _on_database(run)
+    user, is_new = on_database(run)
     said = "is an admin now" if is_new else "is registered already; nothing was changed"
     _show(user, json=json, said=said, made_up=password if is_new and not password_stdin else None)
 
@@ -57,31 +53,31 @@ def change_account(what: str, who: str, *, json: bool) -> None:
     verb, said = _CHANGES[what]
 
     async def run(database: Database) -> User:
-        return await verb(database, (await _found(database, who)).id, by=_actor())
+        return await verb(database, (await _found(database, who)).id, by=actor())
 
-    _show(_on_database(run), json=json, said=said)
+    _show(on_database(run), json=json, said=said)
 
 
 def give_password(who: str, *, password_stdin: bool) -> None:
     """Gives an account a new password and ends its sessions."""
     password = _read_password() if password_stdin else secrets.token_urlsafe(12) + "aA1!"
     if broken := passwords.broken_rules(password):
-        _fail("\n".join(f"The password {rule}." for rule in broken), status=2)
+        fail("\n".join(f"The password {rule}." for rule in broken), status=2)
 
     async def run(database: Database) -> User:
         user = await _found(database, who)
         await _with_hashing(
-            lambda hashing: change.reset_password(database, hashing, user.id, password=password, by=_actor())
+            lambda hashing: change.reset_password(database, hashing, user.id, password=password, by=actor())
         )
         return user
 
-    _show(_on_database(run), json=False, said="has a new password", made_up=None if password_stdin else password)
+    _show(on_database(run), json=False, said="has a new password", made_up=None if password_stdin else password)
 
 
 async def _found(database: Database, who: str) -> User:
     user = await store.find(database, who)
     if user is None:
-        _fail(f"There is no account {who}.")
+        fail(f"There is no account {who}.")
     return user
 
 
@@ -91,24 +87,6 @@ async def _with_hashing(work: Callable[[Hashing], Awaitable[T]]) -> T:
         return await work(hashing)
     finally:
         await hashing.close()
-
-
-def _on_database(work: Callable[[Database], Awaitable[T]]) -> T:
-    logs.configure(service="cli", level="error", to=sys.stderr)
-    database = Database(database_url(os.environ), size=1)
-
-    async def run() -> T:
-        await database.open()
-        try:
-            return await work(database)
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(run())
-    except Problem as problem:
-        broken = "".join(f"\n  {error.field} {error.rule}" for error in problem.errors)
-        _fail(problem.detail + broken, status=2 if problem.kind is Kind.INVALID else 1)
 
 
 def _show(user: User, *, json: bool, said: str, made_up: str | None = None) -> None:
@@ -124,12 +102,3 @@ def _show(user: User, *, json: bool, said: str, made_up: str | None = None) -> N
 
 def _read_password() -> str:
     return sys.stdin.readline().rstrip("\n")
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
-
-
-def _fail(why: str, *, status: int = 1) -> NoReturn:
-    sys.stderr.write(f"{why}\n")
-    raise SystemExit(status)

@@ -22,7 +22,13 @@ _GROUPS: Final = {
     "orders": ("Run order-service.", {"serve": ("serve:orders", "Serve until SIGTERM.")}),
     "notifications": ("Run notification-service.", {"serve": ("serve:notifications", "Serve until SIGTERM.")}),
     "sandbox": ("The stand-in for SES and Twilio.", {"serve": ("sandbox:serve", "Serve until SIGTERM.")}),
-    "token": ("Tokens for services.", {"issue": ("token:issue", "Print a service token that lives 24 hours.")}),
+    "token": (
+        "Tokens for services.",
+        {
+            "issue": ("token:issue", "Print a service token that lives 24 hours."),
+            "revoke": ("token:revoke", "Refuse a service's tokens from now on."),
+        },
+    ),
     "user": (
         "Accounts, where no admin can sign in.",
         {

@@ -3,6 +3,7 @@
 from typing import Final, TypeVar
 from uuid import UUID
 
+from shopflow.clients import as_service
 from shopflow.contracts.identity import Caller, Profile, Validation
 from shopflow.kit.credentials import Credential
 from shopflow.kit.decoding import Decoder
@@ -30,8 +31,8 @@ class AuthClient:
     def __init__(self, peer: Peer, *, service_token: Credential) -> None:
         self._peer = peer
         self._service_token = service_token
-        self._validation = Decoder(Validation)
-        self._profile = Decoder(Profile)
+        self._validation = Decoder(Validation, strict=False)
+        self._profile = Decoder(Profile, strict=False)
 
     async def caller(self, authorization: str | None) -> Caller:
         """Who sent a request, by its Authorization header. Never cached (R11).
@@ -55,8 +56,7 @@ class AuthClient:
         Raises:
             Problem: unauthenticated when our own service token does not hold; unavailable for everything else.
         """
-        headers = {"Authorization": self._service_token.bearer()}
-        answer = await self._peer.ask("GET", f"/auth/users/{user_id}", headers)
+        answer = await as_service.read(self._peer, f"/auth/users/{user_id}", self._service_token)
         if answer.status == _OK:
             return _decoded(self._profile, answer)
         if answer.status == _NOT_FOUND:

@@ -200,6 +200,9 @@ def _ours(error: BaseException, *, lost: bool) -> Exception | None:
     """
     if isinstance(error, asyncpg.PostgresError):
         error.detail = None  # PostgreSQL repeats the row's values there, and a log must not (A17)
+    if isinstance(error, asyncpg.DataError):  # in its very message, and so does the driver, in its cause too
+        error.args = (str(error).partition(":")[0],)
+        error.__cause__ = error.__context__ = None
     if isinstance(error, asyncpg.UniqueViolationError):
         return AlreadyExists(error.constraint_name or "")
     if isinstance(error, _GONE) or (lost and isinstance(error, asyncpg.InterfaceError)):

@@ -71,12 +71,14 @@ def build(settings: Settings) -> Application:
     counts = counts_at(settings.rate_limit_storage_url, metrics)
     auth_peer = Peer("auth-service", settings.auth_service_url, metrics=metrics)
     orders_peer = Peer("order-service", settings.order_service_url, metrics=metrics)
-    auth = AuthClient(
-        auth_peer, service_token=Credential(settings.auth_service_token, settings.auth_service_token_file)
+    for_auth = Credential(
+        settings.auth_service_token, settings.auth_service_token_file, name="AUTH_SERVICE_TOKEN", metrics=metrics
     )
-    orders = OrdersClient(
-        orders_peer, service_token=Credential(settings.order_service_token, settings.order_service_token_file)
+    for_orders = Credential(
+        settings.order_service_token, settings.order_service_token_file, name="ORDER_SERVICE_TOKEN", metrics=metrics
     )
+    auth = AuthClient(auth_peer, service_token=for_auth)
+    orders = OrdersClient(orders_peer, service_token=for_orders)
     channels = _channels(settings)
     deliver = Deliver(database, channels, metrics=metrics)
     react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver, metrics=metrics)

@@ -30,8 +30,11 @@ def build(settings: Settings) -> Application:
         settings.rabbitmq_url, name="order-service", topology=events_topology(settings.queue_type), metrics=metrics
     )
     relay = Relay(database, publisher, exchange=EVENTS_EXCHANGE, metrics=metrics)
+    own_token = Credential(
+        settings.auth_service_token, settings.auth_service_token_file, name="AUTH_SERVICE_TOKEN", metrics=metrics
+    )
     allow = authenticated(
-        AuthClient(auth, service_token=Credential(settings.auth_service_token, settings.auth_service_token_file)),
+        AuthClient(auth, service_token=own_token),
         per_user=RateLimit(settings.rate_limit_orders, name="orders", store=counts, metrics=metrics),
         per_address=RateLimit(settings.rate_limit_orders, name="orders-address", store=counts, metrics=metrics),
     )

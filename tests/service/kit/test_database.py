@@ -1,6 +1,7 @@
 """What a database that is not well means for its callers, on a real PostgreSQL and through a link that can freeze."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
@@ -75,6 +76,18 @@ async def test_a_statement_called_wrongly_is_a_defect_and_not_unavailable(url: s
     async with opened(url) as database:
         with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
             await database.fetchval("SELECT $1::int", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameter"),
+    [("SELECT $1::uuid", "S3cret"), ("SELECT $1::text::uuid", "S3cret"), ("SELECT $1::text", "S3cret\0")],
+)
+async def test_what_is_no_value_of_a_column_is_told_without_it(url: str, statement: str, parameter: str) -> None:
+    async with opened(url) as database:
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await database.fetchval(statement, parameter)
+    assert "S3cret" not in "".join(traceback.format_exception(refused.value))
+    assert "S3cret" not in repr(refused.value)
 
 
 @pytest.mark.parametrize(("role", "error"), [("customer", AlreadyExists), ("king", asyncpg.CheckViolationError)])
