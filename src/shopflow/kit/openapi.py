@@ -23,6 +23,7 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
 from shopflow.kit.answer_headers import PAGE
+from shopflow.kit.pages import LONGEST_CURSOR
 
 BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
 """`security=` of handlers that need a token."""
@@ -35,6 +36,9 @@ UUID_TEXT: Final = {"format": "uuid", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4
 
 INSTANT_TEXT: Final = {"format": "date-time"}
 """`schema_extra=` of a parameter that names an instant."""
+
+CURSOR_TEXT: Final = {"pattern": "^[A-Za-z0-9_-]*$", "maxLength": LONGEST_CURSOR, "examples": [""]}
+"""`schema_extra=` of a parameter that is a cursor."""
 
 _MEDIA: Final = {"swagger-ui-bundle.js": "text/javascript", "start.js": "text/javascript", "swagger-ui.css": "text/css"}
 

@@ -12,8 +12,8 @@ from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit import pages
 from shopflow.kit.answers import problems
-from shopflow.kit.openapi import BEARER, UUID_TEXT
-from shopflow.kit.pages import Page
+from shopflow.kit.openapi import BEARER, CURSOR_TEXT, UUID_TEXT
+from shopflow.kit.pages import CURSOR_MEANING, Page, Stretch, resumed
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
 from shopflow.notifications import store
@@ -36,7 +36,8 @@ def routes(database: Database, *, allow: Allow) -> list[HTTPRouteHandler]:
         "/notifications",
         tags=["Notifications"],
         summary="List notifications, newest first",
-        description="Your own. Admins may choose a user with `user_id`, or everybody's with `scope=all`.",
+        description="Your own. Admins may choose a user with `user_id`, or everybody's with `scope=all`. "
+        "In pages with a total, or with `cursor` in stretches that new notifications do not shift.",
         guards=guards,
         security=BEARER,
         responses=problems(*_PROBLEMS),
@@ -64,11 +65,16 @@ def routes(database: Database, *, allow: Allow) -> list[HTTPRouteHandler]:
             Literal["order_created", "order_shipped"] | None,
             QueryParameter(description="Admins: only of this type"),
         ] = None,
-    ) -> Page[NotificationSummary]:
+        cursor: Annotated[str | None, QueryParameter(description=CURSOR_MEANING, schema_extra=CURSOR_TEXT)] = None,
+    ) -> Page[NotificationSummary] | Stretch[NotificationSummary]:
         beyond = None if whose == OWN else whose
         _admins_only(request.user, user_id=user_id, scope=beyond, status=status, type=type)
         wanted = _id("user_id", user_id) or _owner(request.user, whose)
         chosen = Filter(wanted, _id("order_id", order_id), channel, status, type)
+        if cursor is not None:
+            way = f"notifications {chosen}"
+            found, end = await store.stretch(database, chosen, behind=resumed(cursor, way=way), limit=limit)
+            return pages.stretch(found, way=way, end=end)
         found, total = await store.page(database, chosen, limit=limit, offset=pages.offset(page, limit))
         return pages.page(found, number=page, limit=limit, total_items=total)
 

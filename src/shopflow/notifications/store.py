@@ -9,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from shopflow.contracts.fields import timestamp
+from shopflow.contracts.fields import instant, timestamp
+from shopflow.kit.pages import Position, not_of_this_list
 from shopflow.kit.postgres import Connection, Row, rows_changed
 from shopflow.notifications.bodies import NotificationDetail, NotificationSummary
 from shopflow.notifications.notification import ChannelName, DeliveryStatus
@@ -180,6 +181,20 @@ FROM total LEFT JOIN page ON true
 ORDER BY page.created_at DESC, page.id DESC
 """
 
+_STRETCH: Final = """
+SELECT id, user_id, order_id, channel, type, recipient, subject, status, sent_at, created_at
+FROM notifications WHERE {matching} ORDER BY created_at DESC, id DESC LIMIT $1
+"""
+
+
+@cache
+def _stretch_statement(columns: tuple[str, ...], *, begun: bool) -> str:
+    """As `_page_statement`; the row behind which it begins is compared as a pair, as the index does."""
+    conditions = [f"{column} = ${number}" for number, column in enumerate(columns, start=2)]
+    if begun:
+        conditions.append(f"(created_at, id) < (${len(columns) + 2}, ${len(columns) + 3})")
+    return _STRETCH.format(matching=" AND ".join(conditions) or "true")
+
 
 @cache
 def _page_statement(columns: tuple[str, ...]) -> str:
@@ -247,6 +262,31 @@ async def page(
     wanted = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value is not None}
     rows = await connection.fetch(_page_statement(tuple(wanted)), limit, offset, *wanted.values())
     return [_answer(row, NotificationSummary) for row in rows if row["id"] is not None], rows[0]["total_items"]
+
+
+async def stretch(
+    connection: Connection, chosen: Filter, *, behind: Position | None, limit: int
+) -> tuple[list[NotificationSummary], Position | None]:
+    """The rows behind a position, newest first, and the position of the last one when there are more.
+
+    Raises:
+        Problem: of kind invalid, when the position is none.
+    """
+    wanted = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value is not None}
+    statement = _stretch_statement(tuple(wanted), begun=behind is not None)
+    rows = await connection.fetch(statement, limit + 1, *wanted.values(), *_bounds(behind))
+    shown = rows[:limit]
+    last = Position(shown[-1]["created_at"].isoformat(), shown[-1]["id"]) if len(rows) > limit else None
+    return [_answer(row, NotificationSummary) for row in shown], last
+
+
+def _bounds(behind: Position | None) -> tuple[Any, ...]:
+    if behind is None:
+        return ()
+    try:
+        return instant(behind.value), behind.id
+    except ValueError:
+        raise not_of_this_list() from None
 
 
 def _recorded(row: Row) -> Recorded:

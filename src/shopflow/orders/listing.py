@@ -4,16 +4,18 @@ Everybody lists their own orders; admins may also ask for another user's or for 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shopflow.contracts.fields import identifier, instant
 from shopflow.contracts.identity import Caller
 from shopflow.contracts.orders import Status
+from shopflow.kit.pages import Position, not_of_this_list, resumed
 from shopflow.kit.problems import FieldError, forbidden, invalid
 
 _SHAPE: Final = "00000000-0000-0000-0000-000000000000"
@@ -58,6 +60,36 @@ class Filter:
     created_before: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bearing:
+    """A walk along a list, and where it stands: behind the row with this value and this id, or at the beginning."""
+
+    way: str
+    value: Any = None
+    id: UUID | None = None
+
+
+def bearing(cursor: str, narrowed: Filter, *, sort_by: SortBy, direction: Direction) -> Bearing:
+    """Where a walk along this list goes on.
+
+    Raises:
+        Problem: of kind invalid, for a cursor that is not of this list.
+    """
+    way = f"orders {narrowed} {sort_by} {direction}"
+    end = resumed(cursor, way=way)
+    if end is None:
+        return Bearing(way=way)
+    try:
+        return Bearing(way=way, value=_SORTED[sort_by](end.value), id=end.id)
+    except ValueError:  # made up, with a seal that fits
+        raise not_of_this_list() from None
+
+
+def end(value: Any, id_: UUID) -> Position:
+    """The position of a row that has this value in the column that the list is sorted by."""
+    return Position(value.isoformat() if isinstance(value, datetime) else str(value), id_)
+
+
 def narrowed(caller: Caller, status: Status | None, asked: Asked) -> Filter:
     """The orders that this caller asked for.
 
@@ -92,6 +124,21 @@ def id_bounds(prefix: str) -> tuple[UUID, UUID]:
         raise ValueError("not the beginning of a UUID")
     rest = _SHAPE[len(prefix) :]
     return UUID(prefix + rest), UUID(prefix + rest.replace("0", "f"))
+
+
+def _amount(text: str) -> Decimal:
+    """A stored amount, written as PostgreSQL's numbers are: no other text becomes a number of the statement."""
+    if re.fullmatch(r"\d{1,8}(\.\d{1,2})?", text, re.ASCII) is None:
+        raise ValueError("not an amount")
+    return Decimal(text)
+
+
+_SORTED: Final[dict[SortBy, Callable[[str], Any]]] = {
+    SortBy.CREATED_AT: instant,
+    SortBy.UPDATED_AT: instant,
+    SortBy.TOTAL_AMOUNT: _amount,
+    SortBy.STATUS: Status,
+}
 
 
 def _broken(asked: Asked) -> Iterator[FieldError]:

@@ -16,8 +16,8 @@ from shopflow.contracts.orders import Order, Status
 from shopflow.kit import pages
 from shopflow.kit.answers import JsonBody, json_body, problems
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.openapi import BEARER, INSTANT_TEXT, UUID_TEXT
-from shopflow.kit.pages import Page
+from shopflow.kit.openapi import BEARER, CURSOR_TEXT, INSTANT_TEXT, UUID_TEXT
+from shopflow.kit.pages import CURSOR_MEANING, Page, Stretch
 from shopflow.kit.postgres import Connection
 from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
 from shopflow.orders import advance, history, place, store
@@ -33,7 +33,7 @@ from shopflow.orders.bodies import (
     PlaceOrder,
     PlaceOrderDecoder,
 )
-from shopflow.orders.listing import Asked, Direction, SortBy, narrowed
+from shopflow.orders.listing import Asked, Direction, SortBy, bearing, narrowed
 
 _TAGS: Final = ["Orders"]
 _PEOPLE: Final = (Role.CUSTOMER, Role.ADMIN)
@@ -185,7 +185,8 @@ def _list(database: Connection, *, allow: Allow) -> HTTPRouteHandler:
         tags=_TAGS,
         summary="List orders",
         description="The caller's own orders. Admins may ask for another user's with `user_id`, or for everybody's "
-        "with `scope=all`, and narrow that by the beginning of the id and by the time of creation.",
+        "with `scope=all`, and narrow that by the beginning of the id and by the time of creation. In pages with a "
+        "total, or with `cursor` in stretches that new orders do not shift.",
         responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN),
     )
     async def list_orders(
@@ -214,18 +215,17 @@ def _list(database: Connection, *, allow: Allow) -> HTTPRouteHandler:
         created_to: Annotated[
             str | None, QueryParameter(description="Admins: RFC 3339, exclusive.", schema_extra=INSTANT_TEXT)
         ] = None,
-    ) -> Page[OrderSummary]:
+        cursor: Annotated[str | None, QueryParameter(description=CURSOR_MEANING, schema_extra=CURSOR_TEXT)] = None,
+    ) -> Page[OrderSummary] | Stretch[OrderSummary]:
         asked = Asked(
             user_id=user_id, scope=whose, id_prefix=id_prefix, created_from=created_from, created_to=created_to
         )
-        total, data = await store.page(
-            database,
-            narrowed(request.user, status, asked),
-            sort_by=sort_by,
-            direction=sort_dir,
-            number=page,
-            limit=limit,
-        )
+        wanted = narrowed(request.user, status, asked)
+        if cursor is not None:
+            at = bearing(cursor, wanted, sort_by=sort_by, direction=sort_dir)
+            rows, end = await store.stretch(database, wanted, at, sort_by=sort_by, direction=sort_dir, limit=limit)
+            return pages.stretch(rows, way=at.way, end=end)
+        total, data = await store.page(database, wanted, sort_by=sort_by, direction=sort_dir, number=page, limit=limit)
         return pages.page(data, number=page, limit=limit, total_items=total)
 
     return list_orders

@@ -12,12 +12,12 @@ import msgspec
 from shopflow.contracts.fields import plain, timestamp, timestamp_or_none
 from shopflow.contracts.orders import Address, Line, Order, Status
 from shopflow.kit.encoding import encoded
-from shopflow.kit.pages import offset
+from shopflow.kit.pages import Position, offset
 from shopflow.kit.postgres import Connection, Row
 from shopflow.orders.announcement import Announcement
 from shopflow.orders.bodies import OrderSummary
 from shopflow.orders.history import Entry
-from shopflow.orders.listing import Direction, Filter, SortBy
+from shopflow.orders.listing import Bearing, Direction, Filter, SortBy, end
 
 SCHEMA: Final = Path(__file__).parent / "schema"
 
@@ -187,6 +187,35 @@ async def page(
         _page_statement(tuple(given), sort_by, direction), limit, offset(number, limit), *given.values()
     )
     return rows[0]["total"], [_summary(row) for row in rows if row["id"] is not None]
+
+
+async def stretch(
+    connection: Connection, narrowed: Filter, bearing: Bearing, *, sort_by: SortBy, direction: Direction, limit: int
+) -> tuple[list[OrderSummary], Position | None]:
+    """The rows that follow in a walk along a list, and the position of the last one when there are more."""
+    given = {name: value for name in _CONDITIONS if (value := getattr(narrowed, name)) is not None}
+    begun = bearing.id is not None
+    statement = _stretch_statement(tuple(given), sort_by, direction, begun=begun)
+    behind = (bearing.value, bearing.id) if begun else ()
+    rows = await connection.fetch(statement, limit + 1, *given.values(), *behind)
+    shown = rows[:limit]
+    last = end(shown[-1][sort_by], shown[-1]["id"]) if len(rows) > limit else None
+    return [_summary(row) for row in shown], last
+
+
+@cache
+def _stretch_statement(filters: tuple[str, ...], sort_by: SortBy, direction: Direction, *, begun: bool) -> str:
+    """As `_page_statement`, without a count: the row behind which it begins is compared as a pair, as indexes do."""
+    conditions = [_CONDITIONS[name].format(f"${place}") for place, name in enumerate(filters, start=2)]
+    if begun:
+        value = len(filters) + 2
+        sign = ">" if direction is Direction.ASC else "<"
+        conditions.append(f"({sort_by}, id) {sign} (${value}, ${value + 1})")
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"""
+SELECT id, status, total_amount, currency, created_at, updated_at
+FROM orders {where} ORDER BY {sort_by} {direction}, id {direction} LIMIT $1
+"""  # noqa: S608 - built from the constants of this file
 
 
 @cache

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from tests.service.notifications.shop import Service
 
 from shopflow.contracts.identity import Role
+from shopflow.kit.pages import Position
+from shopflow.kit.pages import cursor as cursor_of
+from shopflow.notifications.store import Filter
 
 INSERT = """
 INSERT INTO notifications (user_id, order_id, channel, type, recipient, subject, body, status, provider_ref, sent_at,
@@ -182,3 +185,43 @@ async def test_notifications_are_only_read(shelf: Shelf) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         async with shelf.service.http.request(method, f"{shelf.service.url}/notifications") as answer:
             assert (answer.status, answer.headers["Allow"].split(", ")[0]) == (405, "GET")
+
+
+async def test_a_walk_shows_every_notification_once_whatever_comes_meanwhile(shelf: Shelf) -> None:
+    ids = [await shelf.put(shelf.jane, second=-(number // 2)) for number in range(6)]
+    whole = await shelf.ids(shelf.janes)
+    assert sorted(whole) == sorted(ids)
+    found: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        answer = await shelf.service.ask("/notifications", shelf.janes, params={"limit": 2, "cursor": cursor})
+        assert set(answer) == {"data", "next_cursor"}
+        found += [each["id"] for each in answer["data"]]
+        cursor = answer["next_cursor"]
+        await shelf.put(shelf.jane, second=1)
+    assert found == whole
+
+
+async def test_a_cursor_holds_for_its_own_list_only(shelf: Shelf) -> None:
+    for number in range(3):
+        await shelf.put(shelf.jane, second=number)
+        await shelf.put(shelf.john, second=number)
+    first = await shelf.service.ask("/notifications", shelf.janes, params={"limit": 1, "cursor": ""})
+    cursor = first["next_cursor"]
+    johns = shelf.service.auth.token(Role.CUSTOMER, shelf.john)
+    for token, query in (
+        (johns, {"cursor": cursor}),
+        (shelf.janes, {"cursor": cursor, "channel": "email"}),
+        (shelf.janes, {"cursor": cursor[:-1]}),
+        (shelf.janes, {"cursor": "A" * 600}),
+        (shelf.janes, {"cursor": cursor, "page": "1"}),
+    ):
+        answer = await shelf.service.ask("/notifications", token, expect=400, params=query)
+        assert answer["errors"][0]["field"] in {"cursor", "page"}
+
+
+async def test_a_made_up_instant_in_a_cursor_is_refused(shelf: Shelf) -> None:
+    way = f"notifications {Filter(UUID(shelf.jane))}"
+    for value in ("now", "", "2026-02-17", "\0"):
+        made_up = cursor_of(way, Position(value, uuid4()))
+        await shelf.service.ask("/notifications", shelf.janes, expect=400, params={"cursor": made_up})

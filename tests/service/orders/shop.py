@@ -149,6 +149,8 @@ def settings_of(**changes: Any) -> Settings:
         "log_level": "info",
         "env": "test",
         "cors_origins": (),
+        "trusted_proxies": (),
+        "internal_port": None,
         "rate_limit_orders": None,
         "rate_limit_storage_url": "memory://",
         "queue_type": "quorum",

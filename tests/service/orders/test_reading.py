@@ -1,12 +1,14 @@
 """GET /orders and GET /orders/:id: who sees what, in which order, in pages of which bounds."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from tests.service.orders.shop import Shop, placement
 
 from shopflow.contracts.orders import Order
+from shopflow.kit import pages
+from shopflow.orders.listing import Direction, Filter, SortBy, bearing
 
 
 async def listed(shop: Shop, query: str = "", token: str | None = None) -> Any:
@@ -167,3 +169,78 @@ async def test_openapi_shows_every_path_with_numbers_for_amounts(shop: Shop) -> 
     assert schemas["PlaceLine"]["properties"]["unit_price"] == {"type": "number"}
     assert schemas["Order"]["properties"]["total_amount"] == {"type": "number"}
     assert {"from", "to"} <= set(schemas["Passage"]["properties"])
+
+
+async def walked(shop: Shop, query: str, token: str | None = None, *, meanwhile: Any = None) -> list[list[str]]:
+    """The ids of every stretch of a walk; `meanwhile` happens between two of them."""
+    stretches, cursor = [], ""
+    while cursor is not None:
+        found = await listed(shop, f"?{query}&cursor={cursor}", token)
+        assert set(found) == {"data", "next_cursor"}
+        stretches.append(ids(found))
+        cursor = found["next_cursor"]
+        if meanwhile and cursor is not None:
+            await meanwhile()
+    return stretches
+
+
+@pytest.mark.parametrize("sort_by", ["created_at", "updated_at", "total_amount", "status"])
+@pytest.mark.parametrize("sort_dir", ["asc", "desc"])
+async def test_a_walk_shows_every_order_once_in_the_order_of_the_pages(shop: Shop, sort_by: str, sort_dir: str) -> None:
+    line = placement()["items"][0]
+    placed = [await shop.place(items=[line | {"unit_price": price}]) for price in (3, 1, 2, 2, 2, 0.1)]
+    await shop.rows("UPDATE orders SET created_at = '2026-02-17T11:00:00.000001Z' WHERE total_amount = 4")
+    await shop.advance(placed[0]["id"], "confirmed")
+    query = f"sort_by={sort_by}&sort_dir={sort_dir}"
+    whole = ids(await listed(shop, f"?{query}"))
+    assert [len(each) for each in await walked(shop, f"{query}&limit=2")] == [2, 2, 2]
+    for limit in (1, 2, 4, 6, 100):
+        assert [each for stretch in await walked(shop, f"{query}&limit={limit}") for each in stretch] == whole
+
+
+@pytest.mark.parametrize("sort_dir", ["asc", "desc"])
+async def test_orders_placed_during_a_walk_neither_repeat_nor_hide_the_others(shop: Shop, sort_dir: str) -> None:
+    placed = [(await shop.place())["id"] for _ in range(5)]
+    stretches = await walked(shop, f"sort_dir={sort_dir}&limit=2", meanwhile=shop.place)
+    found = [each for stretch in stretches for each in stretch]
+    assert len(found) == len(set(found))
+    assert [each for each in found if each in placed] == (placed if sort_dir == "asc" else placed[::-1])
+
+
+async def test_a_walk_keeps_to_its_filter_and_to_its_caller(shop: Shop) -> None:
+    mine = [(await shop.place())["id"] for _ in range(3)]
+    await shop.place(shop.stranger)
+    everybodys = await walked(shop, "scope=all&limit=3", shop.admin)
+    assert [len(each) for each in everybodys] == [3, 1]
+    assert await walked(shop, "limit=2") == [mine[:0:-1], mine[:1]]
+    assert await walked(shop, "limit=2&status=shipped") == [[]]
+    begun = await listed(shop, "?limit=1&cursor=")
+    cursor = begun["next_cursor"]
+    for other in ("sort_dir=asc", "sort_by=total_amount", "status=pending"):
+        await shop.ask("GET", f"/orders?{other}&cursor={cursor}", shop.customer, expect=400)
+    await shop.ask("GET", f"/orders?cursor={cursor}", shop.stranger, expect=400)
+    assert (await listed(shop, f"?limit=2&cursor={cursor}"))["next_cursor"] is None, "another limit is the same list"
+
+
+async def test_a_cursor_that_was_changed_or_made_up_is_a_400_that_names_it(shop: Shop) -> None:
+    for _ in range(2):
+        await shop.place()
+    cursor = (await listed(shop, "?limit=1&cursor="))["next_cursor"]
+    me = UUID(shop.auth.callers[shop.customer].id)
+    way = bearing("", Filter(user_id=me), sort_by=SortBy.CREATED_AT, direction=Direction.DESC).way
+    forged = [pages.cursor(way, pages.Position(value, uuid4())) for value in ("", "now", "2026-02-17", "1e9", "\0")]
+    swapped = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
+    for bad in (swapped, cursor[1:], f"{cursor}=", "x", "%00", "%F0%9F%98%80", "-1", "A" * 2000, *forged):
+        problem = await shop.ask("GET", f"/orders?cursor={bad}", shop.customer, expect=400)
+        assert [error["field"] for error in problem["errors"]] == ["cursor"], bad
+    problem = await shop.ask("GET", f"/orders?page=1&cursor={cursor}", shop.customer, expect=400)
+    assert [error["field"] for error in problem["errors"]] == ["page"]
+    await shop.ask("GET", "/orders?cursor=&cursor=", shop.customer, expect=400)
+
+
+async def test_amounts_of_a_made_up_cursor_are_read_as_strictly(shop: Shop) -> None:
+    me = UUID(shop.auth.callers[shop.customer].id)
+    way = bearing("", Filter(user_id=me), sort_by=SortBy.TOTAL_AMOUNT, direction=Direction.DESC).way
+    for value in ("NaN", "1e9", "-1", "1_0", "\u0661", "9" * 400, ""):
+        bad = pages.cursor(way, pages.Position(value, uuid4()))
+        await shop.ask("GET", f"/orders?sort_by=total_amount&cursor={bad}", shop.customer, expect=400)
