@@ -1,5 +1,7 @@
 """Puts auth-service together: everything concrete is chosen here, the same for production, `up` and tests."""
 
+from shopflow.auth import known_addresses
+from shopflow.auth.attempts import LADDER, Attempts
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.routes import routes
 from shopflow.auth.sessions import FORGOTTEN_FAMILIES
@@ -8,7 +10,7 @@ from shopflow.auth.tokens import Signer, TokenKind, Tokens, Verified
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
-from shopflow.kit.rate_limits import RateLimit, counts_at
+from shopflow.kit.rate_limits import Delay, RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
 from shopflow.kit.trims import Trims
 
@@ -24,19 +26,29 @@ def build(settings: Settings) -> Application:
     database = Database(settings.database_url)
     hashing = Hashing(settings.bcrypt_cost, metrics)
     counts = counts_at(settings.rate_limit_storage_url, metrics)
+    tokens = Tokens(
+        settings.jwt_secret, previous=settings.jwt_secret_previous, verified=_counting_verifications(metrics)
+    )
+    trims = Trims(database, {"sessions": FORGOTTEN_FAMILIES, "known addresses": known_addresses.FORGOTTEN})
     return Application(
         name=NAME,
         summary="Accounts, sign-in, and who shows a token.",
         routes=routes(
             database=database,
             hashing=hashing,
-            tokens=Tokens(
-                settings.jwt_secret, previous=settings.jwt_secret_previous, verified=_counting_verifications(metrics)
+            tokens=tokens,
+            attempts=Attempts(
+                hashing, tokens, Delay(LADDER if settings.rate_limit else None, store=counts, metrics=metrics)
             ),
             per_address=RateLimit(settings.rate_limit, name="auth", store=counts, metrics=metrics),
             per_user=RateLimit(settings.rate_limit, name="user", store=counts, metrics=metrics),
         ),
-        resources=[database, counts, hashing, Trims(database, {"sessions": FORGOTTEN_FAMILIES})],
+        resources=[
+            database,
+            counts,
+            hashing,
+            trims,
+        ],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),
             Dependency(name="rate-limit-store", answers=counts.answers),

@@ -6,7 +6,7 @@ One admin who can sign in is always left. Who ceases to be active loses every se
 from typing import Final
 from uuid import UUID
 
-from shopflow.auth import sessions, store
+from shopflow.auth import known_addresses, sessions, store
 from shopflow.auth.family import Ending
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.user import Changes, User
@@ -81,6 +81,7 @@ async def reset_password(database: Database, hashing: Hashing, user_id: UUID, *,
         if await store.locked_user(connection, user_id) is None:
             raise not_found("user")
         await store.replace_hash(connection, user_id, password_hash)
+        await known_addresses.forget(connection, user_id)
         await sessions.end_families(connection, user_id, Ending.PASSWORD)
     logs.logger("auth").info("password_reset", user_id=user_id, by=by)
 

@@ -2,7 +2,10 @@
 
 from uuid import uuid4
 
-from shopflow.auth import family, passwords, sessions, store
+import msgspec
+
+from shopflow.auth import family, known_addresses, passwords, sessions, store
+from shopflow.auth.attempts import Attempts
 from shopflow.auth.bodies import SignIn, TokenPair, token_pair
 from shopflow.auth.device import Device
 from shopflow.auth.hashing import Hashing
@@ -14,17 +17,21 @@ from shopflow.kit.postgres import Connection, Database
 from shopflow.kit.problems import Problem, forbidden, unauthenticated
 
 
-async def sign_in(database: Database, hashing: Hashing, tokens: Tokens, *, body: SignIn, device: Device) -> TokenPair:
+async def sign_in(
+    database: Database, hashing: Hashing, tokens: Tokens, attempts: Attempts, *, body: SignIn, device: Device
+) -> TokenPair:
     """A pair of tokens for somebody who knows the password; `device` is kept with the session.
 
     Whatever is wrong, the answer is the same, after one look-up and one hash of the same cost (A8).
 
     Raises:
-        Problem: of kind unauthenticated, `invalid-credentials`; of kind forbidden, `account-deactivated`, only after
-            the right password (R5); of kind unavailable, when too many hashes wait.
+        Problem: of kind too-many, `too-many-failures`, instead of the hash; of kind unauthenticated,
+            `invalid-credentials`; of kind forbidden, `account-deactivated`, only after the right password (R5); of
+            kind unavailable, when too many hashes wait.
     """
-    known = await store.credentials(database, normalised_email(body.email) or "")
-    right = await hashing.matches(body.password, known.password_hash if known else None)
+    email, asked_from = normalised_email(body.email), tokens.pseudonym(device.address)
+    known = await store.credentials(database, email or "", asked_from=asked_from)
+    right = await attempts.match(body.password, known, email=email or body.email)
     if known is None or not right:
         raise _refused()
     if not known.is_active:
@@ -34,6 +41,7 @@ async def sign_in(database: Database, hashing: Hashing, tokens: Tokens, *, body:
         holder = await store.unchanged_holder(connection, known)
         if holder is None:
             raise _refused()
+        await known_addresses.note(connection, known.user_id, asked_from)
         pair = await _begin_session(connection, tokens, holder, device)
     logs.logger("auth").info("signed_in", user_id=known.user_id)
     return pair
@@ -54,7 +62,7 @@ async def _strengthened(database: Database, hashing: Hashing, known: Credentials
         return known
     password_hash = await hashing.hashed(password)
     await store.strengthen_hash(database, known, password_hash)
-    return Credentials(known.user_id, password_hash, known.is_active)
+    return msgspec.structs.replace(known, password_hash=password_hash)
 
 
 def _refused() -> Problem:

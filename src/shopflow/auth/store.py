@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from shopflow.auth.known_addresses import KNOWN
 from shopflow.auth.user import NewUser, User, normalised_email
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Role
@@ -49,9 +50,15 @@ SELECT u.email, u.role, u.is_active, extract(epoch FROM now())::float8 AS now,
  WHERE u.id = $1
 """
 
-CREDENTIALS: Final = "SELECT id, password_hash, is_active FROM users WHERE email = $1"
+_CREDENTIALS: Final = f"""
+SELECT id, password_hash, is_active,
+       EXISTS (SELECT FROM known_addresses WHERE user_id = id AND address = $2 AND {KNOWN}) AS at_known_address
+  FROM users
+"""  # noqa: S608 - a constant condition
 
-CREDENTIALS_OF: Final = "SELECT id, password_hash, is_active FROM users WHERE id = $1"
+CREDENTIALS: Final = f"{_CREDENTIALS} WHERE email = $1"
+
+CREDENTIALS_OF: Final = f"{_CREDENTIALS} WHERE id = $1"
 
 UNCHANGED_HOLDER: Final = f"""
 SELECT {USER_COLUMNS}, clock_timestamp() AS now,
@@ -99,6 +106,8 @@ class Credentials(Discreet, frozen=True):
     user_id: UUID
     password_hash: str
     is_active: bool
+    at_known_address: bool
+    """Whether who asks does so from an address that this account signed in from lately (A11)."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -159,14 +168,14 @@ async def standing(connection: Connection, user_id: UUID) -> Standing | None:
     return Standing(row["email"], Role(row["role"]), row["is_active"], row["now"], row["ended_until"])
 
 
-async def credentials(connection: Connection, email: str) -> Credentials | None:
-    """What the password of an address is compared with."""
-    return _credentials(await connection.fetchrow(CREDENTIALS, email))
+async def credentials(connection: Connection, email: str, *, asked_from: str) -> Credentials | None:
+    """What the password of an e-mail address is compared with, asked from an address of this pseudonym."""
+    return _credentials(await connection.fetchrow(CREDENTIALS, email, asked_from))
 
 
-async def credentials_of(connection: Connection, user_id: UUID) -> Credentials | None:
-    """What the password of a user is compared with."""
-    return _credentials(await connection.fetchrow(CREDENTIALS_OF, user_id))
+async def credentials_of(connection: Connection, user_id: UUID, *, asked_from: str) -> Credentials | None:
+    """What the password of a user is compared with, asked from an address of this pseudonym."""
+    return _credentials(await connection.fetchrow(CREDENTIALS_OF, user_id, asked_from))
 
 
 async def unchanged_holder(connection: Connection, known: Credentials) -> Holder | None:
@@ -237,7 +246,9 @@ def user_of(row: Row) -> User:
 
 
 def _credentials(row: Row | None) -> Credentials | None:
-    return Credentials(row["id"], row["password_hash"], row["is_active"]) if row else None
+    if row is None:
+        return None
+    return Credentials(row["id"], row["password_hash"], row["is_active"], row["at_known_address"])
 
 
 def _present(row: Row | None) -> Row:

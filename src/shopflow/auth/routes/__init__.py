@@ -2,6 +2,7 @@
 
 from litestar.handlers import HTTPRouteHandler
 
+from shopflow.auth.attempts import Attempts
 from shopflow.auth.hashing import Hashing
 from shopflow.auth.routes import accounts, guards, services, sessions
 from shopflow.auth.tokens import Tokens
@@ -10,7 +11,13 @@ from shopflow.kit.rate_limits import RateLimit
 
 
 def routes(
-    *, database: Database, hashing: Hashing, tokens: Tokens, per_address: RateLimit, per_user: RateLimit
+    *,
+    database: Database,
+    hashing: Hashing,
+    tokens: Tokens,
+    attempts: Attempts,
+    per_address: RateLimit,
+    per_user: RateLimit,
 ) -> list[HTTPRouteHandler]:
     """Every handler of auth-service.
 
@@ -18,6 +25,7 @@ def routes(
         database: auth-service's own.
         hashing: where passwords are hashed.
         tokens: signs and reads tokens.
+        attempts: compares passwords, and makes who guesses wait.
         per_address: one bucket an address for all calls without a good token (R22).
         per_user: one bucket a user for calls with one; services are not counted (R1).
     """
@@ -25,6 +33,6 @@ def routes(
     known = guards.known(database, tokens, per_user=per_user, per_address=per_address)
     return [
         *accounts.routes(database, hashing, counted=counted, known=known),
-        *sessions.routes(database, hashing, tokens, counted=counted, known=known),
+        *sessions.routes(database, hashing, tokens, attempts, counted=counted, known=known),
         *services.routes(database, tokens, known=known),
     ]

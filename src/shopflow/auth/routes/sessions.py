@@ -10,6 +10,7 @@ from litestar.params import JSONBody, Parameter, QueryParameter
 from litestar.types import Guard
 
 from shopflow.auth import bodies, change_password, refresh, sessions, sign_in, sign_out
+from shopflow.auth.attempts import Attempts
 from shopflow.auth.bodies import ChangePassword, Logout, Refresh, SessionView, SignIn, TokenPair
 from shopflow.auth.device import device
 from shopflow.auth.hashing import Hashing
@@ -32,7 +33,7 @@ _SAMPLE: Final = {"email": "jane.doe@example.com", "password": "S3cur3P@ssw0rd!"
 
 
 def routes(
-    database: Database, hashing: Hashing, tokens: Tokens, *, counted: Guard, known: Guard
+    database: Database, hashing: Hashing, tokens: Tokens, attempts: Attempts, *, counted: Guard, known: Guard
 ) -> list[HTTPRouteHandler]:
     """The handlers of sessions; `counted` stands before what everybody may call, `known` before the rest."""
 
@@ -50,7 +51,7 @@ def routes(
         responses=problems(*OF_BODY, Kind.UNAUTHENTICATED, Kind.FORBIDDEN),
     )
     async def login(data: JSONBody[SignIn], request: _Request) -> TokenPair:
-        return await sign_in.sign_in(database, hashing, tokens, body=data, device=device(request.scope))
+        return await sign_in.sign_in(database, hashing, tokens, attempts, body=data, device=device(request.scope))
 
     @post(
         "/auth/refresh",
@@ -147,8 +148,15 @@ def routes(
     )
     async def replace_password(data: JSONBody[ChangePassword], request: CallerRequest) -> None:
         only(request.user, Role.CUSTOMER, Role.ADMIN)
-        user_id = request.user.user_id
-        await change_password.change_password(database, hashing, tokens, user_id, body=bodies.checked(data))
+        await change_password.change_password(
+            database,
+            hashing,
+            tokens,
+            attempts,
+            caller=request.user,
+            body=bodies.checked(data),
+            device=device(request.scope),
+        )
 
     return [login, refresh_pair, logout, list_sessions, end_session, replace_password]
 
