@@ -10,7 +10,7 @@ from typing import Final
 
 from shopflow.kit.problems import FieldError, Kind, Problem, invalid
 
-MAX_HEADERS: Final = 32 * 1024
+MAX_HEADERS: Final = 16 * 1024
 """Bytes that all headers of a request may have together."""
 
 _CHUNKED: Final = b"chunked"
