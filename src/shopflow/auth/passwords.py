@@ -18,7 +18,8 @@ def broken_rules(password: str) -> list[str]:
     """Which rules a new password breaks, each to be read after "password"; empty when it is good."""
     rules = {
         f"must have at least {_FEWEST} characters": len(password) >= _FEWEST,
-        f"must have at most {LONGEST} bytes in UTF-8": len(password.encode()) <= LONGEST,
+        f"must have at most {LONGEST} bytes in UTF-8": len(password.encode(errors="surrogatepass")) <= LONGEST,
+        "must not have NUL characters or lone surrogates": not any(map(_is_broken, password)),
         "must have an upper-case letter": any(category(each) == "Lu" for each in password),
         "must have a lower-case letter": any(category(each) == "Ll" for each in password),
         "must have a digit": any(each.isdecimal() for each in password),
@@ -52,3 +53,8 @@ def is_weaker(stored: str, cost: int) -> bool:
 
 def _is_special(character: str) -> bool:
     return character.isprintable() and not (character.isalpha() or character.isdecimal() or character.isspace())
+
+
+def _is_broken(character: str) -> bool:
+    """Whether this is no character of a text: JSON with one is refused before, a command line may have one."""
+    return character == "\0" or category(character) == "Cs"

@@ -12,6 +12,9 @@ BROKEN = [
     {"first_name": " "},
     {"first_name": None},
     {"last_name": "x" * 101},
+    {"first_name": "Jane\nDoe"},
+    {"first_name": "Jane\r"},
+    {"last_name": "\r\n"},
     {"phone": "1"},
     {"phone": ""},
     {"role": "service"},
@@ -114,12 +117,18 @@ async def test_only_admins_change_role_and_activity(shop: Shop, jane: Person, ad
     assert (await shop.ask("PATCH", path, token=admin.token, body={"role": "admin"})).body["role"] == "admin"
 
 
+@pytest.mark.row("A-7")
 async def test_a_demoted_admin_is_one_no_more_with_the_same_token(shop: Shop, jane: Person, admin: Person) -> None:
     second = await shop.person(admin=True)
+    assert await status(shop, "PATCH", jane.id, second.token) == 200
     await shop.ask("PATCH", f"/auth/users/{second.id}", token=admin.token, body={"role": "customer"})
-    assert await status(shop, "GET", jane.id, second.token) == 403
+    for method in ("PATCH", "GET", "DELETE"):
+        assert await status(shop, method, jane.id, second.token) == 403
+    for path in ("/auth/users", f"/auth/sessions?user_id={jane.id}"):
+        assert (await shop.ask("GET", path, token=second.token)).status == 403
 
 
+@pytest.mark.row("A-11")
 async def test_deactivation_ends_every_session_and_token_at_once(shop: Shop, jane: Person) -> None:
     assert await status(shop, "DELETE", jane.id, jane.token) == 204
     assert (await shop.validate(jane.token)).status == 401

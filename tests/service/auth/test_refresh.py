@@ -66,11 +66,13 @@ async def test_any_other_text_is_a_401(shop: Shop) -> None:
         assert await refused(shop, text)
 
 
+@pytest.mark.row("A-2", "A-3")
 async def test_no_other_kind_of_token_is_taken(shop: Shop, jane: Person) -> None:
     assert await refused(shop, jane.token)
     assert await refused(shop, shop.service())
 
 
+@pytest.mark.row("A-8")
 async def test_twenty_refreshes_at_once_give_one_successor(shop: Shop, jane: Person) -> None:
     answers = await asyncio.gather(*(shop.refresh(jane.refresh_token) for _ in range(20)))
     assert {answer.status for answer in answers} == {200}
@@ -78,6 +80,7 @@ async def test_twenty_refreshes_at_once_give_one_successor(shop: Shop, jane: Per
     assert await shop.database.fetchval("SELECT count(*) FROM refresh_tokens") == 2
 
 
+@pytest.mark.row("A-9")
 async def test_a_lost_answer_can_be_asked_for_again_within_five_minutes(shop: Shop, jane: Person) -> None:
     child = await refreshed(shop, jane.refresh_token)
     await age_use(shop, LOST_ANSWER - BEYOND)
@@ -85,12 +88,15 @@ async def test_a_lost_answer_can_be_asked_for_again_within_five_minutes(shop: Sh
     assert await refreshed(shop, child) != child
 
 
+@pytest.mark.row("A-9")
 async def test_asking_again_does_not_prolong_the_five_minutes(shop: Shop, jane: Person) -> None:
     child = await refreshed(shop, jane.refresh_token)
     await age_use(shop, LOST_ANSWER - BEYOND)
     assert await refreshed(shop, jane.refresh_token) == child
     await age_use(shop, 2 * BEYOND)
     assert await refused(shop, jane.refresh_token)
+    assert await refused(shop, child)
+    assert await shop.database.fetchval("SELECT ended_by FROM refresh_families") == "reuse"
 
 
 async def test_tabs_that_refresh_together_all_end_with_the_newest(shop: Shop, jane: Person) -> None:
@@ -101,6 +107,7 @@ async def test_tabs_that_refresh_together_all_end_with_the_newest(shop: Shop, ja
     assert await refreshed(shop, second) == third
 
 
+@pytest.mark.row("A-9")
 async def test_a_token_shown_again_later_ends_the_session_for_thief_and_owner(shop: Shop, jane: Person) -> None:
     second = await refreshed(shop, jane.refresh_token)
     pair = (await shop.refresh(second)).body
@@ -130,6 +137,7 @@ async def test_after_a_theft_the_owner_signs_in_again_at_once_and_other_sessions
         assert (await shop.validate(answer.body["access_token"])).status == 200
 
 
+@pytest.mark.row("A-11")
 async def test_a_session_that_rested_thirty_days_is_over(shop: Shop, jane: Person) -> None:
     await age(shop, IDLE - BEYOND)
     newer = await refreshed(shop, jane.refresh_token)
@@ -137,6 +145,7 @@ async def test_a_session_that_rested_thirty_days_is_over(shop: Shop, jane: Perso
     assert await refused(shop, newer)
 
 
+@pytest.mark.row("A-11")
 async def test_a_session_is_over_after_ninety_days_however_busy(shop: Shop, jane: Person) -> None:
     token = jane.refresh_token
     for _ in range(3):
@@ -158,6 +167,7 @@ async def test_a_refreshed_token_says_what_the_account_is_now(shop: Shop, jane: 
     assert (await shop.validate(answer.body["access_token"])).body["user"]["role"] == "admin"
 
 
+@pytest.mark.row("A-11")
 async def test_a_deactivated_user_refreshes_nothing_even_if_only_the_flag_was_set(shop: Shop, jane: Person) -> None:
     await shop.database.execute("UPDATE users SET is_active = false")
     assert await refused(shop, jane.refresh_token)

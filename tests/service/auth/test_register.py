@@ -27,6 +27,9 @@ BROKEN: list[tuple[dict[str, object], set[str]]] = [
     ({"first_name": ""}, {"first_name"}),
     ({"first_name": " \u3000"}, {"first_name"}),
     ({"first_name": "x" * 101}, {"first_name"}),
+    ({"first_name": "Jane\r\nBcc: x@example.com", "last_name": "\nDoe"}, {"first_name", "last_name"}),
+    ({"last_name": "Doe\r"}, {"last_name"}),
+    ({"last_name": "\n"}, {"last_name"}),
     ({"last_name": ["Doe"]}, {"last_name"}),
     ({"phone": "5551234567"}, {"phone"}),
     ({"phone": "+05551234567"}, {"phone"}),
@@ -39,7 +42,7 @@ BROKEN: list[tuple[dict[str, object], set[str]]] = [
     ({"email": "jane", "password": "x", "last_name": " "}, {"email", "password", "last_name"}),
 ]
 
-NAMES = ["x", "x" * 100, "😀" * 100, "O'Brien-Søren \u202e", "Zoë\t"]
+NAMES = ["x", "x" * 100, "😀" * 100, "O'Brien-Søren \u202e", "Zoë\t", "Jane\u2028Doe"]
 
 MALFORMED = [
     (b"", 400, "invalid-request"),
@@ -47,6 +50,10 @@ MALFORMED = [
     (b"null", 400, "invalid-request"),
     (b"[]", 400, "invalid-request"),
     (b'{"email": "a\\u0000@example.com"}', 400, "malformed-json"),
+    (b'{"password": "S3cur3P@ss\\u0000"}', 400, "malformed-json"),
+    (b'{"password": "S3cur3P@ss\\ud800"}', 400, "malformed-json"),
+    (b'{"password": "S3cur3P@ss\x00"}', 400, "malformed-json"),
+    (b'{"first_name": "Ja\\u0000ne"}', 400, "malformed-json"),
     (b'{"email": "\\ud800@example.com"}', 400, "malformed-json"),
     (b'{"email": "\xff"}', 400, "malformed-json"),
     (b"[" * 10_000, 400, "malformed-json"),
@@ -79,6 +86,7 @@ async def test_a_phone_is_optional(shop: Shop, sent: dict[str, object]) -> None:
     assert (answer.status, answer.body["phone"]) == (201, None)
 
 
+@pytest.mark.row("A-19")
 async def test_what_only_the_service_decides_is_ignored(shop: Shop) -> None:
     sent = {"role": "admin", "is_active": False, "id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "created_at": "x"}
     answer = await shop.register(**sent)
@@ -96,6 +104,19 @@ async def test_every_broken_rule_is_named_and_nothing_is_stored(shop: Shop) -> N
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert {each["field"] for each in answer.body["errors"]} == named, fields
         assert await users(shop) == 0
+
+
+@pytest.mark.row("M-1")
+async def test_a_name_with_a_line_break_is_refused_for_what_it_is(shop: Shop) -> None:
+    for line_break in ("\r", "\n", "\r\n"):
+        answer = await shop.register(first_name=f"Jane{line_break}Bcc: x@example.com")
+        assert (answer.status, answer.body["errors"]) == (
+            400,
+            [{"field": "first_name", "rule": "must not have line breaks"}],
+        )
+    for raw in (b'{"first_name": "Ja\\u0000ne"}', b'{"last_name": "\x00"}'):
+        assert (await shop.ask("POST", "/auth/register", raw=raw)).status == 400
+    assert await users(shop) == 0
 
 
 async def test_a_name_has_one_to_a_hundred_characters_of_any_kind(shop: Shop) -> None:
@@ -133,6 +154,7 @@ async def test_an_address_has_one_account_however_it_is_written(shop: Shop) -> N
         assert (answer.status, answer.code) == (409, "email-already-registered")
 
 
+@pytest.mark.row("A-18")
 async def test_fifty_registrations_of_one_address_at_once_make_one_account(shop: Shop) -> None:
     answers = await asyncio.gather(*(shop.register(email=f"{'J' if n % 2 else 'j'}ane@example.com") for n in range(50)))
     assert Counter(answer.status for answer in answers) == {201: 1, 409: 49}

@@ -74,18 +74,24 @@ async def test_every_wrong_sign_in_is_answered_alike(shop: Shop) -> None:
     assert all(body == bodies[0] for body in bodies)
 
 
-async def test_every_sign_in_costs_one_hash(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = (await shop.register()).body["email"]
-    inactive = (await shop.register()).body["email"]
-    await deactivate(shop, inactive)
-    compared: list[str] = []
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The beginning of each hash that a password was compared with: everything still runs."""
+    seen: list[str] = []
     real = passwords.matches
 
     def counting(password: str, stored: str) -> bool:
-        compared.append(stored[:7])
+        seen.append(stored[:7])
         return real(password, stored)
 
     monkeypatch.setattr(passwords, "matches", counting)
+    return seen
+
+
+async def test_every_sign_in_costs_one_hash(shop: Shop, compared: list[str]) -> None:
+    known = (await shop.register()).body["email"]
+    inactive = (await shop.register()).body["email"]
+    await deactivate(shop, inactive)
     for email, password in [
         (known, PASSWORD),
         (known, "wrong"),
@@ -98,6 +104,32 @@ async def test_every_sign_in_costs_one_hash(shop: Shop, monkeypatch: pytest.Monk
         compared.clear()
         await shop.login(email, password)
         assert compared == ["$2b$04$"], email
+
+
+@pytest.mark.row("A-13")
+async def test_what_is_too_long_or_no_text_or_nothing_costs_one_hash_at_most(shop: Shop, compared: list[str]) -> None:
+    email = (await shop.register()).body["email"]
+    over_long = f'{{"email": "{email}", "password": "{"x" * 1_000_000}"}}'.encode()
+    for raw, status, hashes in [
+        (f'{{"email": "{email}", "password": "{"x" * 73}"}}'.encode(), 401, 1),
+        (f'{{"email": "{email}", "password": "{"x" * 10_000}"}}'.encode(), 401, 1),
+        (over_long, 413, 0),
+        (f'{{"email": "{email}", "password": "x\\u0000"}}'.encode(), 400, 0),
+        (f'{{"email": "{email}", "password": "\\udfff"}}'.encode(), 400, 0),
+        (f'{{"email": "{email}", "password": ""}}'.encode(), 400, 0),
+        (b'{"email": "nobody@example.com", "password": ""}', 400, 0),
+        (b'{"email": "", "password": "x"}', 400, 0),
+    ]:
+        compared.clear()
+        answer = await shop.ask("POST", "/auth/login", raw=raw)
+        assert (answer.status, len(compared)) == (status, hashes), raw[:80]
+
+
+async def test_an_empty_field_tells_nothing_about_accounts(shop: Shop) -> None:
+    email = (await shop.register()).body["email"]
+    answers = [await shop.login(each, "") for each in (email, "nobody@example.com", "not an address")]
+    bodies = [{name: value for name, value in answer.body.items() if name != "trace_id"} for answer in answers]
+    assert all(body == bodies[0] for body in bodies)
 
 
 async def test_a_deactivated_account_is_told_only_to_who_knows_the_password(shop: Shop) -> None:

@@ -1,5 +1,9 @@
 """POST /auth/validate: whom a token speaks for, judged by the account and the database's clock (PRD 7.1, A5-A13)."""
 
+import ast
+import re
+import time
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import jwt
@@ -39,6 +43,7 @@ async def test_role_and_address_come_from_the_account_not_from_the_token(shop: S
     assert (await shop.validate(jane.token)).body["user"]["role"] == "admin"
 
 
+@pytest.mark.row("A-6")
 async def test_a_deactivated_or_removed_user_is_refused_at_once(shop: Shop, jane: Person) -> None:
     assert (await shop.validate(jane.token)).status == 200
     await shop.database.execute("UPDATE users SET is_active = false")
@@ -49,6 +54,7 @@ async def test_a_deactivated_or_removed_user_is_refused_at_once(shop: Shop, jane
     assert await refused(shop, jane.token)
 
 
+@pytest.mark.row("A-6")
 async def test_a_user_who_never_was_is_refused(shop: Shop) -> None:
     assert await refused(shop, shop.tokens.access(uuid4(), "jane@example.com", Role.ADMIN, issued=shop.now()))
 
@@ -68,12 +74,68 @@ async def test_a_token_from_beyond_thirty_seconds_in_the_future_is_refused(shop:
     assert await refused(shop, far)
 
 
-async def test_a_refresh_token_is_no_access_token(shop: Shop, jane: Person) -> None:
+@pytest.mark.row("T-1")
+@pytest.mark.parametrize("wrong_by", [-300.0, 300.0])
+async def test_an_instance_whose_clock_is_wrong_judges_by_the_databases(
+    shop: Shop, jane: Person, monkeypatch: pytest.MonkeyPatch, wrong_by: float
+) -> None:
+    now, right = shop.now(), time.time
+    ending = shop.tokens.access(UUID(jane.id), jane.email, Role.CUSTOMER, issued=now - 3600 + 60)
+    ended = shop.tokens.access(UUID(jane.id), jane.email, Role.CUSTOMER, issued=now - 3600)
+    service = shop.tokens.service("order-service", issued=now - 24 * 3600 + 60)
+    monkeypatch.setattr(time, "time", lambda: right() + wrong_by)
+    for token in (jane.token, ending, service):
+        assert (await shop.validate(token)).status == 200
+    assert await refused(shop, ended, "token-expired")
+    pair = (await shop.refresh(jane.refresh_token)).body
+    again = (await shop.login(jane.email)).body
+    monkeypatch.setattr(time, "time", lambda: right() - wrong_by)
+    for token in (pair["access_token"], again["access_token"]):
+        assert (await shop.validate(token)).status == 200
+        claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"verify_iat": False, "verify_exp": False})
+        assert abs(claims["iat"] - now) < 60
+
+
+@pytest.mark.row("T-1")
+def test_auth_service_asks_no_clock_but_the_databases(root: Path) -> None:
+    """What the one above cannot reach: `datetime.now` is not to be replaced from outside."""
+    asked = [
+        f"{path.name}: {ast.unparse(node)}"
+        for path in (root / "src" / "shopflow" / "auth").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "time"
+            and [each.name for each in node.names] != ["perf_counter"]
+        )
+        or (isinstance(node, ast.Import) and any(each.name == "time" for each in node.names))
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in {"now", "utcnow", "today"}
+            and "datetime" in ast.unparse(node)
+        )
+    ]
+    assert asked == []
+
+
+@pytest.mark.row("A-2")
+async def test_a_refresh_token_is_no_access_token_on_any_path(shop: Shop, jane: Person) -> None:
     assert await refused(shop, jane.refresh_token)
-    answer = await shop.ask("GET", f"/auth/users/{jane.id}", token=jane.refresh_token)
-    assert answer.status == 401
+    described = (await shop.ask("GET", "/openapi.json")).body["paths"]
+    guarded = [
+        (method.upper(), re.sub(r"\{\w+\}", jane.id, path))
+        for path, operations in described.items()
+        for method, operation in operations.items()
+        if "security" in operation
+    ]
+    assert len(guarded) >= 9
+    for method, path in guarded:
+        answer = await shop.ask(method, path, token=jane.refresh_token, body={} if method == "POST" else None)
+        assert (answer.status, answer.code) == (401, "token-invalid"), path
+    assert (await shop.validate(jane.token)).status == 200
 
 
+@pytest.mark.row("A-5")
 async def test_users_and_services_cannot_be_confused(shop: Shop, jane: Person) -> None:
     times = {"iat": shop.now(), "exp": shop.now() + 60}
     for claims in (
@@ -86,6 +148,7 @@ async def test_users_and_services_cannot_be_confused(shop: Shop, jane: Person) -
         assert await refused(shop, jwt.encode(claims | times, SECRET))
 
 
+@pytest.mark.row("A-3")
 async def test_another_secret_is_refused(shop: Shop, jane: Person) -> None:
     claims = jwt.decode(jane.token, SECRET, algorithms=["HS256"])
     assert (await shop.validate(jwt.encode(claims, SECRET))).status == 200

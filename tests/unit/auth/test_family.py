@@ -73,6 +73,7 @@ def test_once_the_successor_was_used_only_the_ten_seconds_count() -> None:
     assert verdict(links, 2, timedelta(seconds=12)) == Repeat(links[2])
 
 
+@pytest.mark.row("A-10")
 def test_the_window_does_not_move_with_each_reuse() -> None:
     links = chain(timedelta(), None)
     seen = [type(verdict(links, 1, timedelta(seconds=seconds))) for seconds in range(9, 3600, 9)]

@@ -20,6 +20,7 @@ GOOD = "S3cur3P@ssw0rd!"
         "Aa1!" + "é" * 34,
     ],
 )
+@pytest.mark.row("A-12")
 def test_a_good_password_breaks_no_rule(password: str) -> None:
     assert broken_rules(password) == []
 
@@ -36,12 +37,16 @@ def test_a_good_password_breaks_no_rule(password: str) -> None:
         ("AAAAaaa1", "must have a special character"),
         ("AAAA aa1", "must have a special character"),
         ("AAAA\taa1", "must have a special character"),
+        ("S3cur3P@ss\0", "must not have NUL characters or lone surrogates"),
+        ("S3cur3P@ss\ud800", "must not have NUL characters or lone surrogates"),
     ],
 )
+@pytest.mark.row("A-12")
 def test_each_broken_rule_is_named(password: str, broken: str) -> None:
     assert broken_rules(password) == [broken]
 
 
+@pytest.mark.row("A-12")
 def test_all_broken_rules_are_named_at_once() -> None:
     assert len(broken_rules("        ")) == 4
     assert len(broken_rules("")) == 5
