@@ -60,7 +60,7 @@ def refusal(head: Head, *, version: str) -> Problem | None:
         )
     if head.codings and [coding.strip().lower() for coding in head.codings] != [_CHUNKED]:
         return _malformed("Transfer-Encoding", "must be chunked, once, or absent")
-    if head.hosts > 1 or (not head.hosts and version != "1.0"):
+    if head.hosts > 1 or (not head.hosts and version == "1.1"):
         return _malformed("Host", "must be given once")
     return None
 
