@@ -20,7 +20,7 @@ async def refresh(database: Database, tokens: Tokens, text: str, *, device: Devi
         database: auth-service's own.
         tokens: signs and reads them.
         text: the refresh token.
-        device: where it came from; the pseudonym of the address is logged when a session is ended for reuse.
+        device: where it came from; pseudonyms of it and of the last address are logged when a session is ended.
 
     Raises:
         Problem: of kind unauthenticated, `token-invalid`, whatever the reason. A reuse is committed before.
@@ -57,16 +57,21 @@ async def _refreshed(
         case Refuse():
             return None
         case Reuse():
-            await _end_stolen(connection, tokens, user, claims.family, address=device.address)
+            await sessions.end_family(connection, claims.family, Ending.REUSE)
+            await sessions.end_access(connection, user.id)
+            _tell(tokens, user, claims.family, shown_from=device.address, used_from=bounds.address)
             return None
         case never:
             assert_never(never)
     return token_pair(tokens, user, claims.family, follower, issued=issue_time(now, ended_until))
 
 
-async def _end_stolen(connection: Connection, tokens: Tokens, user: User, family_id: UUID, *, address: str) -> None:
-    await sessions.end_family(connection, family_id, Ending.REUSE)
-    await sessions.end_access(connection, user.id)
+def _tell(tokens: Tokens, user: User, family_id: UUID, *, shown_from: str, used_from: str | None) -> None:
+    """Tells operators of a theft: of the two addresses one is the thief's, and equal ones are equal here too (A4)."""
     logs.logger("security").warning(
-        "refresh_token_reused", family_id=family_id, user_id=user.id, address=tokens.pseudonym(address)
+        "refresh_token_reused",
+        family_id=family_id,
+        user_id=user.id,
+        shown_from=tokens.pseudonym(shown_from),
+        used_from=tokens.pseudonym(used_from) if used_from else None,
     )

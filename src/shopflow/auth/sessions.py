@@ -31,7 +31,7 @@ RETIRED_LINK: Final = """
 UPDATE refresh_tokens SET first_used_at = $3 WHERE family_id = $1 AND sequence = $2 AND first_used_at IS NULL
 """
 
-LOCKED_FAMILY: Final = "SELECT ends_at, ended_at FROM refresh_families WHERE id = $1 FOR NO KEY UPDATE"
+LOCKED_FAMILY: Final = "SELECT ends_at, ended_at, address FROM refresh_families WHERE id = $1 FOR NO KEY UPDATE"
 
 LIVE_FAMILY: Final = """
 SELECT f.id
@@ -99,10 +99,11 @@ DELETE FROM refresh_families
 
 
 class Family(msgspec.Struct, frozen=True):
-    """A session's bounds."""
+    """A session's bounds, and from where it was used last."""
 
     ends_at: datetime
     ended_at: datetime | None
+    address: str | None
 
 
 async def begin_family(
@@ -133,7 +134,7 @@ async def retire_link(connection: Connection, family_id: UUID, link: Link, *, at
 async def locked_family(connection: Connection, family_id: UUID) -> Family | None:
     """A session's bounds; until the transaction ends nobody else refreshes it."""
     row = await connection.fetchrow(LOCKED_FAMILY, family_id)
-    return Family(row["ends_at"], row["ended_at"]) if row else None
+    return Family(row["ends_at"], row["ended_at"], row["address"]) if row else None
 
 
 async def links(connection: Connection, family_id: UUID, sequence: int) -> list[Link]:

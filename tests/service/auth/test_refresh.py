@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 from tests.service.auth.shop import Person, Shop
 
 from shopflow.auth.family import IDLE, LIFETIME, LOST_ANSWER, SAME_MOMENT
@@ -121,6 +122,19 @@ async def test_a_token_shown_again_later_ends_the_session_for_thief_and_owner(sh
     assert row is not None
     assert row["ended_at"] is not None
     assert row["ended_by"] == "reuse"
+
+
+async def test_a_theft_is_told_with_pseudonyms_of_both_addresses(shop: Shop, jane: Person) -> None:
+    await refreshed(shop, await refreshed(shop, jane.refresh_token))
+    await age_use(shop, SAME_MOMENT + BEYOND)
+    await shop.database.execute("UPDATE refresh_families SET address = '192.0.2.1'")
+    with capture_logs() as lines:
+        assert await refused(shop, jane.refresh_token)
+    [told] = [line for line in lines if line["event"] == "refresh_token_reused"]
+    assert (str(told["user_id"]), told["log_level"]) == (jane.id, "warning")
+    assert told["family_id"] == await shop.database.fetchval("SELECT id FROM refresh_families")
+    assert told["shown_from"] == shop.tokens.pseudonym("127.0.0.1")
+    assert told["used_from"] == shop.tokens.pseudonym("192.0.2.1")
 
 
 async def test_after_a_theft_the_owner_signs_in_again_at_once_and_other_sessions_go_on(
