@@ -79,6 +79,7 @@ def routes(
         return_dto=None,
         tags=["Sessions"],
         summary="Sign out",
+        opt={"sample": {"refresh_token": "eyJhbGciOiJIUzI1NiIs...", "all": False}},
         description=(
             "Ends the session of the refresh token; its access token holds until it expires. With `all`, ends every "
             "session and every access token of the user. A token that is not known, or of a session that is over, is "
