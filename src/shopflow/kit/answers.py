@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 import msgspec
 from litestar import Litestar, Request, Response
+from litestar.datastructures import Headers
 from litestar.dto import AbstractDTO
 from litestar.exceptions import (
     HTTPException,
@@ -189,13 +190,13 @@ def _fields(error: ValidationException) -> list[FieldError]:
     ]
 
 
-def _check_type(headers: Mapping[str, str]) -> None:
-    """JSON in UTF-8 and uncompressed; a missing type is read as JSON (R73)."""
-    kind, _, parameters = headers.get("content-type", "application/json").lower().partition(";")
+def _check_type(headers: Headers) -> None:
+    """JSON in UTF-8 and uncompressed; a missing type is read as JSON (R73), two are as good as a wrong one."""
+    kind, _, parameters = ", ".join(headers.getall("content-type", ["application/json"])).lower().partition(";")
     if kind.strip() != "application/json" and not kind.strip().endswith("+json"):
         raise Problem(Kind.UNSUPPORTED_TYPE, "unsupported-media-type", "The body must be application/json.")
     charset = parameters.partition("charset=")[2].strip(' "')
     if charset and charset not in {"utf-8", "utf8"}:
         raise Problem(Kind.UNSUPPORTED_TYPE, "unsupported-media-type", "JSON is UTF-8; no other charset is read.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if any(coding.lower() != "identity" for coding in headers.getall("content-encoding", [])):
         raise Problem(Kind.UNSUPPORTED_TYPE, "unsupported-encoding", "Compressed bodies are not read.")

@@ -109,7 +109,7 @@ class Edge:
         """Why this request is not served at all, or None."""
         if (refused := refusal(head, version=scope["http_version"])) is not None:
             return refused
-        if outside and (path in _OPERATORS or path.startswith("/docs/")):
+        if _is_unreadable(path) or (outside and (path in _OPERATORS or path.startswith("/docs/"))):
             return not_found("path")
         if lane.is_over and path != _ALWAYS:
             self._shed.inc()
@@ -163,6 +163,11 @@ class Edge:
             return self._log.warning
         quiet = "route_handler" in matched and matched["route_handler"].opt.get("quiet")
         return self._log.debug if quiet and (status < 400 or status == 401) else self._log.info
+
+
+def _is_unreadable(path: str) -> bool:
+    """Whether it holds NUL, or what is not UTF-8: the server puts U+FFFD in its place, and no path of ours has one."""
+    return "\0" in path or "\ufffd" in path
 
 
 async def _answer(exchange: Exchange, status: int, headers: dict[str, str], body: bytes) -> None:

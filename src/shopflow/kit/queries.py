@@ -19,6 +19,7 @@ from litestar.typing import FieldDefinition
 from shopflow.kit.problems import FieldError, invalid
 
 _WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
+_NOT_UTF_8: Final = "\ufffd"  # what decoding puts in the place of bytes that are none
 
 
 class _Form(Enum):
@@ -75,6 +76,8 @@ def _broken(request: Request[Any, Any, Any], declared: Mapping[str, _Form]) -> I
             continue
         if len(given) > 1:
             yield FieldError(name, "must be given once")
+        elif "\0" in given[0] or _NOT_UTF_8 in given[0]:
+            yield FieldError(name, "must be UTF-8 without NUL")
         elif declared[name] is _Form.WHOLE and not _WHOLE.fullmatch(given[0]):
             yield FieldError(name, "must be a whole number")
         elif declared[name] is _Form.WORD and given[0].lower() == "null":

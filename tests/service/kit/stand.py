@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, get, patch, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from shopflow.kit.admission import Bounds
 from shopflow.kit.answers import json_body, problems
@@ -62,6 +62,7 @@ def application(
     origins: Sequence[str] = (),
     proxies: Sequence[Network] = (),
     resources: Sequence[Resource] = (),
+    max_body: int = MAX_BODY,
 ) -> Application:
     """One path of every kind: with a body, without, refused before its body, waiting, between services, broken."""
     return Application(
@@ -71,7 +72,7 @@ def application(
         resources=resources,
         dependencies=[],
         metrics=Metrics(),
-        max_body=MAX_BODY,
+        max_body=max_body,
         cors_origins=origins,
         trusted_proxies=proxies,
         bounds=bounds or Bounds(),
@@ -91,7 +92,13 @@ def _ordinary() -> list[HTTPRouteHandler]:
     async def change(name: FromPath[str], data: JSONBody[Thing]) -> Thing:  # noqa: ARG001 - the path has a parameter
         return data
 
-    return [make, thing, change]
+    @get("/asked")
+    async def asked(
+        page: Annotated[int, QueryParameter(ge=1)] = 1, text: FromQuery[str | None] = None
+    ) -> dict[str, int | str | None]:
+        return {"page": page, "text": text}
+
+    return [make, thing, change, asked]
 
 
 def _odd(gate: Gate) -> list[HTTPRouteHandler]:
