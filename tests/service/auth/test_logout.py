@@ -105,3 +105,13 @@ async def test_many_sign_outs_everywhere_at_once_and_refreshes_between_them_all_
     assert {answer.status for answer in answers[:10]} == {204}
     assert {answer.status for answer in answers[10:]} <= {200, 401}
     assert await ended(shop) == {"logout": 10}
+
+
+async def test_what_began_between_two_ends_of_one_second_ends_too(shop: Shop, jane: Person) -> None:
+    """A sign-in within the second of an end gets a token of the next second, which the next end must not miss."""
+    given = [jane.token]
+    for _ in range(5):
+        pair = (await shop.login(jane.email)).body
+        given.append(pair["access_token"])
+        await logout(shop, pair["refresh_token"], all=True)
+    assert [(await shop.validate(token)).status for token in given] == [401] * 6
