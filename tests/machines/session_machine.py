@@ -78,6 +78,16 @@ class SessionMachine(RuleBasedStateMachine):
             self._show(session, number)
 
     @precondition(lambda self: self.model.sessions)
+    @rule(which=some.integers(0, 3), back=some.sampled_from((0, 1)), every=some.sampled_from((4, 9, 60, 200)))
+    def insist(self, which: int, back: int, every: int) -> None:
+        """Somebody shows one token again and again: no tolerance may begin anew with each (A-10)."""
+        session, number = self._some_token(which, back)
+        for _ in range(4):
+            self._step_off_the_edge(session, number)
+            self._show(session, number)
+            self.real.wait(every * SECOND)
+
+    @precondition(lambda self: self.model.sessions)
     @rule(which=some.integers(0, 3), back=some.sampled_from((0, 0, 1)), everywhere=some.booleans())
     def sign_out(self, which: int, back: int, everywhere: bool) -> None:
         session, number = self._some_token(which, back)
@@ -85,8 +95,10 @@ class SessionMachine(RuleBasedStateMachine):
         self.real.sign_out(self._refresh(session, number), everywhere=everywhere)
         self.model.sign_out(session, number, self.real.now(), everywhere=everywhere)
 
-    @rule()
-    def deactivate_or_reactivate(self) -> None:
+    @rule(really=some.sampled_from((False, False, True)))
+    def deactivate_or_reactivate(self, really: bool) -> None:
+        if self.model.active and not really:
+            return  # or most of a life would be spent outside
         self.model.active = not self.model.active
         self.real.activate(active=self.model.active)
         if not self.model.active:
