@@ -10,16 +10,21 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import asyncpg
 
-from shopflow.kit.problems import Problem, unavailable
+from shopflow.kit.problems import Kind, Problem, unavailable
 
 POOL_SIZE: Final = 20
 """Connections of one instance, all uses counted (PRD 10.3, R65)."""
+
+LOCK_DEADLINE: Final = 2.0
+"""Seconds that a statement waits for a row which another transaction holds (B4)."""
 
 _ACQUIRE_DEADLINE: Final = 2.0
 _STATEMENT_DEADLINE: Final = 5.0
 _CONNECT_DEADLINE: Final = 5.0
 _RELEASE_DEADLINE: Final = 2.0
 _CLOSE_DEADLINE: Final = 2.0
+
+_AWAY: Final = "The database does not answer; try again."
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of an answer: columns by name."""
@@ -31,7 +36,6 @@ _GONE: Final = (
     _errors.OperatorInterventionError,  # starting, stopping, or cancelled by a deadline
     _errors.InsufficientResourcesError,
     _errors.PostgresSystemError,
-    _errors.LockNotAvailableError,
     _errors.IdleInTransactionSessionTimeoutError,
     _errors.ReadOnlySQLTransactionError,
     _errors.DeadlockDetectedError,
@@ -47,6 +51,13 @@ class AlreadyExists(Exception):
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
         self.constraint = constraint
+
+
+class LockTimedOut(Problem):
+    """Somebody else has held a row for longer than `LOCK_DEADLINE`: unavailable, for whoever cannot say more."""
+
+    def __init__(self) -> None:
+        super().__init__(Kind.UNAVAILABLE, "database-unavailable", _AWAY, retry_after=1)
 
 
 class Connection(Protocol):
@@ -85,7 +96,7 @@ class Database:
             server_settings={
                 "application_name": "shopflow",
                 "statement_timeout": f"{int(_STATEMENT_DEADLINE * 1000)}",
-                "lock_timeout": "3000",
+                "lock_timeout": f"{int(LOCK_DEADLINE * 1000)}",
                 "idle_in_transaction_session_timeout": "15000",
                 "jit": "off",
             },
@@ -178,7 +189,7 @@ class _Borrowed:
 
 
 def _unavailable() -> Problem:
-    return unavailable("database-unavailable", "The database does not answer; try again.")
+    return unavailable("database-unavailable", _AWAY)
 
 
 def _refuses_us(error: BaseException) -> bool:
@@ -205,6 +216,8 @@ def _ours(error: BaseException, *, lost: bool) -> Exception | None:
         error.__cause__ = error.__context__ = None
     if isinstance(error, asyncpg.UniqueViolationError):
         return AlreadyExists(error.constraint_name or "")
+    if isinstance(error, _errors.LockNotAvailableError):
+        return LockTimedOut()
     if isinstance(error, _GONE) or (lost and isinstance(error, asyncpg.InterfaceError)):
         return _unavailable()
     return None

@@ -11,6 +11,7 @@ from shopflow.contracts.events import EventType
 from shopflow.contracts.fields import timestamp
 from shopflow.contracts.identity import Caller
 from shopflow.kit import traces
+from shopflow.kit.conditional import IfMatch
 from shopflow.kit.postgres import Connection
 from shopflow.kit.problems import not_found
 from shopflow.orders import announcement, history, order, store
@@ -26,6 +27,7 @@ async def advance(
     body: AdvanceOrder,
     *,
     caller: Caller,
+    condition: IfMatch | None,
     event_id: UUID,
     now: datetime,
     wake: Callable[[], None],
@@ -37,24 +39,30 @@ async def advance(
         order_id: which order.
         body: which state, and why.
         caller: who does it; the role has been checked.
+        condition: in which state the caller believes the order to be; it holds at the moment of the transition.
         event_id: the id of the event, if there is one.
         now: the instant; an order's timestamps never go backwards, so an earlier one than its last change is raised.
         wake: tells the relay that there is something to publish.
 
     Raises:
-        Problem: not found; a conflict when it is in that state already; invalid for every other forbidden transition.
+        Problem: not found; a precondition failed; a conflict when it is in that state already; invalid for every other
+            forbidden transition.
     """
     while True:  # a lost race means that the order moved on, and there are only so many states
         standing = await store.standing(connection, order_id)
         if standing is None:
             raise not_found("order")
+        if condition is not None:
+            condition.demand(order.tag(standing.status))
         step = order.step(standing.status, body.status)
         at = max(now, standing.updated_at)
         announced = _announced(step, standing, order_id=order_id, event_id=event_id, at=at)
         entry = history.entry(
             step.source, step.target, caller=caller, trace_id=traces.trace_id(), at=at, reason=body.reason
         )
-        if await store.advance(connection, order_id, entry=entry, announced=announced, headers=traces.carried()):
+        if await store.advance(
+            connection, order_id, entry=entry, previous=standing.hash, announced=announced, headers=traces.carried()
+        ):
             break
     if announced:
         wake()

@@ -13,6 +13,8 @@ from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.kit.rate_limits import RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
+from shopflow.kit.trims import Trims
+from shopflow.orders.placements import TRIM_KEYS
 from shopflow.orders.routes import routes
 from shopflow.orders.settings import Settings
 
@@ -38,11 +40,12 @@ def build(settings: Settings) -> Application:
         per_user=RateLimit(settings.rate_limit_orders, name="orders", store=counts, metrics=metrics),
         per_address=RateLimit(settings.rate_limit_orders, name="orders-address", store=counts, metrics=metrics),
     )
+    trims = Trims(database, {"idempotency_keys": TRIM_KEYS})
     return Application(
         name="order-service",
         summary="Orders: placed, read, and brought from pending to delivered.",
         routes=routes(database, allow=allow, wake=relay.wake, metrics=metrics),
-        resources=[database, counts, auth, publisher, relay],
+        resources=[database, counts, auth, publisher, relay, trims],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),
             Dependency(name="broker", answers=publisher.answers),

@@ -14,6 +14,7 @@ from shopflow.contracts.events import EventType
 from shopflow.contracts.fields import MAX_AMOUNT, is_country, minor_units, plain
 from shopflow.contracts.identity import Caller, Role
 from shopflow.contracts.orders import Address, Line, Order, Status
+from shopflow.kit.conditional import strong
 from shopflow.kit.problems import FieldError, conflict, invalid
 
 _CENT: Final = Decimal("0.01")
@@ -80,6 +81,11 @@ def stamps_hold(
     return [stamp is not None for stamp in (confirmed_at, shipped_at, delivered_at)] == [
         place <= reached for place in (1, 2, 3)
     ]
+
+
+def tag(status: Status) -> str:
+    """The entity tag of an order in this state: the state is the only thing of an order that ever changes (R47, B5)."""
+    return strong(status)
 
 
 def may_read(caller: Caller, owner: UUID) -> bool:

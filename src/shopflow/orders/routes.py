@@ -2,25 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 from uuid import UUID, uuid4
 
-from litestar import get, patch, post
+from litestar import Response, get, patch, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from shopflow.clients.guards import Allow, CallerRequest
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Caller, Role
 from shopflow.contracts.orders import Order, Status
-from shopflow.kit import pages
-from shopflow.kit.answers import JsonBody, json_body, problems
+from shopflow.kit import conditional, pages
+from shopflow.kit.answers import JsonBody, JsonResponse, json_body, problems
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.openapi import BEARER, CURSOR_TEXT, INSTANT_TEXT, UUID_TEXT
-from shopflow.kit.pages import CURSOR_MEANING, Page, Stretch
+from shopflow.kit.openapi import BEARER
+from shopflow.kit.pages import Page, Stretch
 from shopflow.kit.postgres import Connection
 from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
-from shopflow.orders import advance, history, place, store
+from shopflow.orders import advance, history, idempotency, lists, place, store
 from shopflow.orders import order as orders
 from shopflow.orders.bodies import (
     PLACE_ORDER_SAMPLE,
@@ -34,18 +34,24 @@ from shopflow.orders.bodies import (
     PlaceOrderDecoder,
 )
 from shopflow.orders.listing import Asked, Direction, SortBy, bearing, narrowed
+from shopflow.orders.parameters import (
+    ETAG,
+    REPLAYED,
+    CreatedFrom,
+    CreatedTo,
+    Cursor,
+    IdempotencyKey,
+    IdPrefix,
+    IfMatch,
+    OrderId,
+    PageNumber,
+    PageSize,
+    Scope,
+    UserId,
+)
 
 _TAGS: Final = ["Orders"]
 _PEOPLE: Final = (Role.CUSTOMER, Role.ADMIN)
-_ID_PREFIX: Final = {
-    "pattern": (
-        "^([0-9a-f]{1,8}|[0-9a-f]{8}-[0-9a-f]{0,4}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{0,4}|"
-        "[0-9a-f]{8}(-[0-9a-f]{4}){2}-[0-9a-f]{0,4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{0,12})$"
-    ).replace("a-f", "a-fA-F")
-}
-OrderId = Annotated[str, PathParameter(description="An order's UUID.", schema_extra=UUID_TEXT)]
-PageNumber = Annotated[int, QueryParameter(ge=1, description="1-based; a page past the end is empty.")]
-PageSize = Annotated[int, QueryParameter(ge=1, le=100, description="Entries per page.")]
 
 
 class _PlaceOrderBody(JsonBody[PlaceOrder]):
@@ -72,6 +78,7 @@ def _writes(
     database: Connection, *, allow: Allow, wake: Callable[[], None], metrics: Metrics
 ) -> Sequence[HTTPRouteHandler]:
     placed = metrics.counter("orders_placed_total", "Orders that were placed.")
+    replayed = metrics.counter("orders_replayed_total", "Placements that were answered from an earlier one's key.")
     transitions = metrics.counter("order_transitions_total", "Transitions of orders.", ("to",))
     advanced = {status: transitions.labels(status) for status in Status}
 
@@ -85,20 +92,33 @@ def _writes(
         tags=_TAGS,
         summary="Place an order",
         description="Subtotals and the total are computed here, exactly; the new order is `pending` and the caller's.",
-        responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.TOO_LARGE, Kind.UNSUPPORTED_TYPE),
-    )
-    async def place_order(data: JSONBody[PlaceOrder], request: CallerRequest) -> Order:
-        order = await place.place(
+        response_headers=[ETAG, REPLAYED],
+        responses=problems(
+            Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.CONFLICT, Kind.TOO_LARGE, Kind.UNSUPPORTED_TYPE,
+            Kind.UNPROCESSABLE,
+        ),
+    )  # fmt: skip
+    async def place_order(
+        data: JSONBody[PlaceOrder], request: CallerRequest, idempotency_key: IdempotencyKey = None
+    ) -> Response[Order]:
+        key = None
+        if idempotency_key is not None:
+            key = idempotency.key(request.headers.getall(idempotency.HEADER), await request.body())
+        answer = await place.place(
             database,
             data,
             caller=request.user,
+            key=key,
             order_id=uuid4(),
             event_id=uuid4(),
             now=datetime.now(UTC),
             wake=wake,
         )
-        placed.inc()
-        return order
+        (replayed if answer.replayed else placed).inc()
+        headers = {"ETag": orders.tag(Status.PENDING)}
+        if answer.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return JsonResponse(cast("Order", answer.body), headers=headers)  # as the bytes that it is already
 
     @patch(
         "/orders/{order_id:str}/status",
@@ -111,22 +131,29 @@ def _writes(
         summary="Bring an order to its next state",
         description="pending → confirmed → shipped → delivered, one step at a time (admins only). "
         "400 for every other step, 409 when the order is in that state already.",
+        response_headers=[ETAG],
         responses=problems(
-            Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT, Kind.UNSUPPORTED_TYPE
+            Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT,
+            Kind.PRECONDITION_FAILED, Kind.UNSUPPORTED_TYPE,
         ),
-    )
-    async def advance_order(order_id: OrderId, data: JSONBody[AdvanceOrder], request: CallerRequest) -> AdvancedOrder:
+    )  # fmt: skip
+    async def advance_order(
+        order_id: OrderId, data: JSONBody[AdvanceOrder], request: CallerRequest, if_match: IfMatch = None
+    ) -> Response[AdvancedOrder]:
+        wanted = _order_id(order_id)
+        condition = None if if_match is None else conditional.if_match(request.headers.getall("If-Match"))
         answer = await advance.advance(
             database,
-            _order_id(order_id),
+            wanted,
             data,
             caller=request.user,
+            condition=condition,
             event_id=uuid4(),
             now=datetime.now(UTC),
             wake=wake,
         )
         advanced[answer.status].inc()
-        return answer
+        return JsonResponse(answer, headers={"ETag": orders.tag(answer.status)})
 
     return [place_order, advance_order]
 
@@ -140,14 +167,16 @@ def _reads(database: Connection, *, allow: Allow) -> Sequence[HTTPRouteHandler]:
         summary="Read an order",
         description="Its owner, admins and services may. People also get `allowed_transitions`: the states to which "
         "this caller may bring the order now.",
+        response_headers=[ETAG],
         responses=problems(Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND),
     )
-    async def read_order(order_id: OrderId, request: CallerRequest) -> OrderForPeople | Order:
+    async def read_order(order_id: OrderId, request: CallerRequest) -> Response[OrderForPeople | Order]:
         order = await store.order(database, _order_id(order_id))
         if order is None:
             raise not_found("order")
         _must_be_readable(request.user, UUID(order.user_id))
-        return order if request.user.is_service else OrderForPeople.of(order, request.user.role)
+        shown = order if request.user.is_service else OrderForPeople.of(order, request.user.role)
+        return JsonResponse(shown, headers={"ETag": orders.tag(order.status)})
 
     @get(
         "/orders/{order_id:str}/history",
@@ -197,25 +226,12 @@ def _list(database: Connection, *, allow: Allow) -> HTTPRouteHandler:
         status: Annotated[Status | None, QueryParameter(description="Only orders in this state.")] = None,
         sort_by: Annotated[SortBy, QueryParameter(description="Ties are broken by id.")] = SortBy.CREATED_AT,
         sort_dir: Annotated[Direction, QueryParameter()] = Direction.DESC,
-        user_id: Annotated[
-            str | None, QueryParameter(description="Admins: whose orders.", schema_extra=UUID_TEXT)
-        ] = None,
-        whose: Annotated[
-            str | None,
-            QueryParameter(
-                name="scope", description="Admins: `all` for everybody's orders.", schema_extra={"enum": ["all"]}
-            ),
-        ] = None,
-        id_prefix: Annotated[
-            str | None, QueryParameter(description="Admins: how the id begins.", schema_extra=_ID_PREFIX)
-        ] = None,
-        created_from: Annotated[
-            str | None, QueryParameter(description="Admins: RFC 3339, inclusive.", schema_extra=INSTANT_TEXT)
-        ] = None,
-        created_to: Annotated[
-            str | None, QueryParameter(description="Admins: RFC 3339, exclusive.", schema_extra=INSTANT_TEXT)
-        ] = None,
-        cursor: Annotated[str | None, QueryParameter(description=CURSOR_MEANING, schema_extra=CURSOR_TEXT)] = None,
+        user_id: UserId = None,
+        whose: Scope = None,
+        id_prefix: IdPrefix = None,
+        created_from: CreatedFrom = None,
+        created_to: CreatedTo = None,
+        cursor: Cursor = None,
     ) -> Page[OrderSummary] | Stretch[OrderSummary]:
         asked = Asked(
             user_id=user_id, scope=whose, id_prefix=id_prefix, created_from=created_from, created_to=created_to
@@ -223,9 +239,9 @@ def _list(database: Connection, *, allow: Allow) -> HTTPRouteHandler:
         wanted = narrowed(request.user, status, asked)
         if cursor is not None:
             at = bearing(cursor, wanted, sort_by=sort_by, direction=sort_dir)
-            rows, end = await store.stretch(database, wanted, at, sort_by=sort_by, direction=sort_dir, limit=limit)
+            rows, end = await lists.stretch(database, wanted, at, sort_by=sort_by, direction=sort_dir, limit=limit)
             return pages.stretch(rows, way=at.way, end=end)
-        total, data = await store.page(database, wanted, sort_by=sort_by, direction=sort_dir, number=page, limit=limit)
+        total, data = await lists.page(database, wanted, sort_by=sort_by, direction=sort_dir, number=page, limit=limit)
         return pages.page(data, number=page, limit=limit, total_items=total)
 
     return list_orders
