@@ -185,7 +185,7 @@ async def test_the_table_accepts_exactly_the_timestamps_that_the_state_machine_d
         "UPDATE order_history SET reason = 'another'",
         "DELETE FROM order_history",
         "TRUNCATE order_history",
-        "INSERT INTO order_history SELECT order_id, 'pending', 'shipped', '', '', '', '', at, hash FROM order_history",,
+        "INSERT INTO order_history SELECT order_id, 'pending', 'shipped', '', '', '', '', at, hash FROM order_history",
         "INSERT INTO order_history SELECT * FROM order_history",
     ],
 )
