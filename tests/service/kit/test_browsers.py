@@ -57,7 +57,8 @@ async def test_refusals_at_the_edge_can_be_read_too(serving: Serve, http: aiohtt
     "origin",
     [
         "https://evil.example", "null", "https://shop.example.evil.example", "https://evilshop.example",
-        "http://shop.example", "https://shop.example:444", "https://shop.example/", "HTTPS://SHOP.EXAMPLE", "https://sub.shop.example", "*", "",
+        "http://shop.example", "https://shop.example:444", "https://shop.example/",
+        "HTTPS://SHOP.EXAMPLE", "https://sub.shop.example", "*", "",
     ],
 )  # fmt: skip
 async def test_no_other_page_is_told_anything(http: aiohttp.ClientSession, url: str, origin: str) -> None:
@@ -115,10 +116,11 @@ async def test_the_page_runs_scripts_from_its_own_files_only(http: aiohttp.Clien
         page = await response.text()
         assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert "camera=()" in response.headers["Permissions-Policy"]
-    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
     assert "<script>" not in page
     assert "onload=" not in page
+    assert "style=" not in page
     for part in ("swagger-ui-bundle.js", "swagger-ui.css", "start.js"):
         async with http.get(f"{url}/docs/{part}") as response:
             assert response.headers["Cache-Control"] == "max-age=86400"
