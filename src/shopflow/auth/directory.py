@@ -1,12 +1,14 @@
 """The SQL of the list of accounts, for admins."""
 
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from shopflow.auth.store import USER_COLUMNS, user_of
 from shopflow.auth.user import User, normalised_email
+from shopflow.contracts.fields import instant
+from shopflow.kit.pages import Position, not_of_this_list
 from shopflow.kit.postgres import Connection
 from shopflow.kit.problems import FieldError, invalid
 
@@ -19,6 +21,8 @@ SELECT total.number AS total_items, page.*
 FROM total LEFT JOIN page ON true
 ORDER BY page.created_at DESC, page.id DESC
 """  # noqa: S608 - a constant list of columns
+
+_STRETCH: Final = f"SELECT {USER_COLUMNS} FROM users WHERE {{matching}} ORDER BY created_at DESC, id DESC LIMIT $1"  # noqa: S608 - a constant list of columns
 
 _FOUND: Final = (
     "(strpos(lower(email), lower({0})) > 0 OR strpos(lower(first_name || ' ' || last_name), lower({0})) > 0"
@@ -52,11 +56,23 @@ def chosen(*, email: str | None, phone: str | None, role: str | None, is_active:
 @cache
 def _page_statement(columns: tuple[str, ...]) -> str:
     """The statement for a page filtered by these columns: made once for each set, so that each has its own plan."""
-    conditions = [
+    return _PAGE.format(matching=" AND ".join(_conditions(columns, first=3)) or "true")
+
+
+@cache
+def _stretch_statement(columns: tuple[str, ...], *, begun: bool) -> str:
+    """As `_page_statement`; the row behind which it begins is compared as a pair."""
+    conditions = _conditions(columns, first=2)
+    if begun:
+        conditions.append(f"(created_at, id) < (${len(columns) + 2}, ${len(columns) + 3})")
+    return _STRETCH.format(matching=" AND ".join(conditions) or "true")
+
+
+def _conditions(columns: tuple[str, ...], *, first: int) -> list[str]:
+    return [
         _FOUND.format(f"${number}::text") if column == "q" else f"{column} = ${number}"
-        for number, column in enumerate(columns, start=3)
+        for number, column in enumerate(columns, start=first)
     ]
-    return _PAGE.format(matching=" AND ".join(conditions) or "true")
 
 
 async def page(connection: Connection, chosen: Filter, *, limit: int, offset: int) -> tuple[list[User], int]:
@@ -64,3 +80,26 @@ async def page(connection: Connection, chosen: Filter, *, limit: int, offset: in
     wanted = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value is not None}
     rows = await connection.fetch(_page_statement(tuple(wanted)), limit, offset, *wanted.values())
     return [user_of(row) for row in rows if row["id"] is not None], rows[0]["total_items"]
+
+
+async def stretch(
+    connection: Connection, chosen: Filter, *, behind: Position | None, limit: int
+) -> tuple[list[User], Position | None]:
+    """The accounts behind a position, newest first, and the position of the last one when there are more.
+
+    Raises:
+        Problem: of kind invalid, when the position is none.
+    """
+    wanted = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value is not None}
+    bounds: tuple[Any, ...] = () if behind is None else _bounds(behind)
+    statement = _stretch_statement(tuple(wanted), begun=bool(bounds))
+    found = [user_of(row) for row in await connection.fetch(statement, limit + 1, *wanted.values(), *bounds)]
+    shown = found[:limit]
+    return shown, Position(shown[-1].created_at.isoformat(), shown[-1].id) if len(found) > limit else None
+
+
+def _bounds(behind: Position) -> tuple[Any, ...]:
+    try:
+        return instant(behind.value), behind.id
+    except ValueError:
+        raise not_of_this_list() from None

@@ -6,11 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from shopflow.auth.bodies import SessionView
 from shopflow.auth.device import Device
 from shopflow.auth.family import Ending, Link
 from shopflow.auth.tokens import RefreshClaims
-from shopflow.contracts.fields import timestamp
 from shopflow.kit.postgres import Connection
 
 INSERTED_FAMILY: Final = """
@@ -43,25 +41,6 @@ SELECT f.id
 
 OWNER: Final = "SELECT user_id FROM refresh_families WHERE id = $1"
 
-# A session's last use is when its last token but one was retired; its newest token says when it ends unless used.
-_LIVE: Final = """
-  FROM refresh_families f
-  JOIN LATERAL (
-      SELECT sequence, expires_at FROM refresh_tokens WHERE family_id = f.id ORDER BY sequence DESC LIMIT 1
-  ) newest ON newest.expires_at > now()
- WHERE f.user_id = $1 AND f.ended_at IS NULL AND f.ends_at > now()
-"""
-
-LIVE_SESSIONS: Final = f"""
-SELECT f.id, f.started_at, f.address, f.user_agent, newest.expires_at,
-       coalesce((SELECT first_used_at FROM refresh_tokens WHERE family_id = f.id AND sequence = newest.sequence - 1),
-                f.started_at) AS last_used_at
-{_LIVE}
- ORDER BY f.started_at DESC, f.id DESC LIMIT $2 OFFSET $3
-"""  # noqa: S608 - a constant condition
-
-COUNTED_SESSIONS: Final = f"SELECT count(*) {_LIVE}"
-
 LINKS: Final = """
 SELECT t.sequence, t.jti, t.issued_at, t.expires_at, t.first_used_at
   FROM refresh_tokens t
@@ -84,9 +63,11 @@ UPDATE refresh_families SET ended_at = clock_timestamp(), ended_by = $2
  WHERE user_id = $1 AND id IS DISTINCT FROM $3 AND ended_at IS NULL
 """
 
+# Who signed in again within the second of the last end holds tokens of the next second: a further end ends those too.
 ENDED_ACCESS: Final = """
 INSERT INTO not_before (user_id, at) VALUES ($1, clock_timestamp())
-ON CONFLICT (user_id) DO UPDATE SET at = greatest(not_before.at, excluded.at)
+ON CONFLICT (user_id) DO UPDATE
+   SET at = greatest(date_trunc('second', not_before.at) + interval '1 second', excluded.at)
 """
 
 FORGOTTEN_FAMILIES: Final = """
@@ -166,22 +147,6 @@ async def owner(connection: Connection, family_id: UUID) -> UUID | None:
     """Whose session this is or was."""
     user_id: UUID | None = await connection.fetchval(OWNER, family_id)
     return user_id
-
-
-async def page(connection: Connection, user_id: UUID, *, limit: int, offset: int) -> tuple[list[SessionView], int]:
-    """One page of the sessions of a user that go on, newest first, and how many there are in all."""
-    found = [
-        SessionView(
-            id=str(row["id"]),
-            created_at=timestamp(row["started_at"]),
-            last_used_at=timestamp(row["last_used_at"]),
-            address=row["address"],
-            user_agent=row["user_agent"],
-            expires_at=timestamp(row["expires_at"]),
-        )
-        for row in await connection.fetch(LIVE_SESSIONS, user_id, limit, offset)
-    ]
-    return found, await connection.fetchval(COUNTED_SESSIONS, user_id)
 
 
 async def end_family(connection: Connection, family_id: UUID, ending: Ending) -> None:

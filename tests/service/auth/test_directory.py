@@ -49,6 +49,21 @@ async def test_accounts_come_as_profiles_newest_first_in_pages(shop: Shop, admin
     assert (beyond["data"], beyond["pagination"]["total_items"]) == ([], 4)
 
 
+async def test_accounts_are_walked_by_a_cursor_once_each_though_more_come(shop: Shop, admin: Person) -> None:
+    for name in ("Ada", "Ben", "Ada", "Ada"):
+        await shop.register(first_name=name)
+    for query in ({}, {"q": "ada"}, {"role": "customer", "q": "ada"}):
+        whole = (await listed(shop, admin, **query))["data"]
+        walked: list[Any] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            answer = await listed(shop, admin, limit=2, cursor=cursor, **query)
+            walked += answer["data"]
+            cursor = answer["next_cursor"]
+            await shop.register(first_name="Ada")
+        assert walked == whole
+
+
 async def test_each_filter_narrows_the_list(shop: Shop, admin: Person, ada: Any) -> None:
     await shop.database.execute("UPDATE users SET is_active = false WHERE id = $1", UUID(ada["id"]))
     for query in (

@@ -80,6 +80,35 @@ async def test_sessions_come_newest_first_in_pages_and_only_ones_own(shop: Shop,
     assert (beyond["data"], beyond["pagination"]["total_items"]) == ([], 5)
 
 
+async def test_sessions_are_walked_by_a_cursor_once_each_though_more_come(shop: Shop, jane: Person) -> None:
+    for _ in range(4):
+        await shop.login(jane.email)
+    whole = (await listed(shop, jane.token))["data"]
+    walked: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = await listed(shop, jane.token, f"?limit=2&cursor={cursor}")
+        assert list(answer) == ["data", "next_cursor"]
+        walked += answer["data"]
+        cursor = answer["next_cursor"]
+        await shop.login(jane.email)
+    assert walked == whole
+
+
+async def test_a_cursor_of_another_list_is_a_400(shop: Shop, jane: Person) -> None:
+    admin = await shop.person(admin=True)
+    await shop.login(jane.email)
+    cursor = (await listed(shop, jane.token, "?limit=1&cursor="))["next_cursor"]
+    for token, query in (
+        (jane.token, "?cursor=x"),
+        (jane.token, f"?cursor={cursor}x"),
+        (jane.token, f"?page=1&cursor={cursor}"),
+        (admin.token, f"?cursor={cursor}"),
+    ):
+        assert (await shop.ask("GET", f"/auth/sessions{query}", token=token)).status == 400, query
+    assert (await shop.ask("GET", f"/auth/users?cursor={cursor}", token=admin.token)).status == 400
+
+
 async def test_what_is_over_is_not_listed(shop: Shop, jane: Person) -> None:
     await age(shop, IDLE + BEYOND)  # a token that rested too long
     ended = (await shop.login(jane.email)).body

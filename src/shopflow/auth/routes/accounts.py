@@ -14,8 +14,8 @@ from shopflow.auth.routes.guards import OF_BODY, CallerRequest, asked_user, only
 from shopflow.contracts.identity import Profile, Role
 from shopflow.kit import pages
 from shopflow.kit.answers import json_body, problems
-from shopflow.kit.openapi import BEARER, UUID_TEXT
-from shopflow.kit.pages import Page
+from shopflow.kit.openapi import BEARER, CURSOR_TEXT, UUID_TEXT
+from shopflow.kit.pages import CURSOR_MEANING, Page, Stretch, resumed
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, forbidden, not_found
 
@@ -87,9 +87,14 @@ def routes(database: Database, hashing: Hashing, *, counted: Guard, known: Guard
                 min_length=1, max_length=100, description="A part of the name or the address, or how the id begins"
             ),
         ] = None,
-    ) -> Page[Profile]:
+        cursor: Annotated[str | None, QueryParameter(description=CURSOR_MEANING, schema_extra=CURSOR_TEXT)] = None,
+    ) -> Page[Profile] | Stretch[Profile]:
         only(request.user, Role.ADMIN)
         chosen = directory.chosen(email=email, phone=phone, role=role, is_active=is_active, q=q)
+        if cursor is not None:
+            way = f"accounts {chosen}"
+            found, end = await directory.stretch(database, chosen, behind=resumed(cursor, way=way), limit=limit)
+            return pages.stretch([bodies.profile(each) for each in found], way=way, end=end)
         found, total = await directory.page(database, chosen, limit=limit, offset=pages.offset(page, limit))
         return pages.page([bodies.profile(each) for each in found], number=page, limit=limit, total_items=total)
 

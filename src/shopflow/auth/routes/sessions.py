@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, Parameter, QueryParameter
 from litestar.types import Guard
 
-from shopflow.auth import bodies, change_password, refresh, sessions, sign_in, sign_out
+from shopflow.auth import bodies, change_password, refresh, session_list, sign_in, sign_out
 from shopflow.auth.attempts import Attempts
 from shopflow.auth.bodies import ChangePassword, Logout, Refresh, SessionView, SignIn, TokenPair
 from shopflow.auth.device import device
@@ -19,8 +19,8 @@ from shopflow.auth.tokens import Tokens
 from shopflow.contracts.identity import Caller, Role
 from shopflow.kit import pages
 from shopflow.kit.answers import json_body, problems
-from shopflow.kit.openapi import BEARER, UUID_TEXT
-from shopflow.kit.pages import Page
+from shopflow.kit.openapi import BEARER, CURSOR_TEXT, UUID_TEXT
+from shopflow.kit.pages import CURSOR_MEANING, Page, Stretch, resumed
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind
 
@@ -105,9 +105,14 @@ def routes(
         page: Annotated[int, QueryParameter(ge=1, description="Page number")] = 1,
         limit: Annotated[int, QueryParameter(ge=1, le=100, description="Items per page")] = 20,
         user_id: _UserId = None,
-    ) -> Page[SessionView]:
+        cursor: Annotated[str | None, QueryParameter(description=CURSOR_MEANING, schema_extra=CURSOR_TEXT)] = None,
+    ) -> Page[SessionView] | Stretch[SessionView]:
         asked = _whose(request.user, user_id)
-        found, total = await sessions.page(database, asked, limit=limit, offset=pages.offset(page, limit))
+        if cursor is not None:
+            way = f"sessions {asked}"
+            found, end = await session_list.stretch(database, asked, behind=resumed(cursor, way=way), limit=limit)
+            return pages.stretch(found, way=way, end=end)
+        found, total = await session_list.page(database, asked, limit=limit, offset=pages.offset(page, limit))
         return pages.page(found, number=page, limit=limit, total_items=total)
 
     @delete(
