@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     default = Path(os.environ.get("SHOPFLOW_HOME") or ".shopflow")
     parser.add_argument("--home", type=Path, default=default, help="the platform's state folder")
     parser.add_argument("--seconds", type=float, default=300, help="how long it may take; less time, fewer tries")
+    parser.add_argument("--share", type=float, help="how much of all tries to make, from 0 to 1")
     parser.add_argument("--only", metavar="WORD", help="only the attacks whose name has this in it")
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end, progress on stderr")
     wanted = parser.parse_args(arguments)
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     out = sys.stderr if wanted.json else sys.stdout
     say(f"Attacking the platform in {wanted.home} for at most {wanted.seconds:.0f} s.", out)
-    told = asyncio.run(campaign(Scene(target, seconds=wanted.seconds), wanted.only or "", out))
+    told = asyncio.run(campaign(Scene(target, seconds=wanted.seconds, share=wanted.share), wanted.only or "", out))
     say(json.dumps(document(told), indent=1) if wanted.json else summary(told), sys.stdout)
     return 1 if any(each.findings or each.broken for each in told) else 0
 

@@ -1,5 +1,6 @@
 """The machine that the platform runs on: who may connect to what, read which file, see which process."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,7 +132,7 @@ async def broker(scene: Scene) -> None:
     """RabbitMQ with the password that it ships with."""
     place = urlsplit(scene.target.rabbitmq)
     for user, password in (("guest", "guest"), (place.username or "", ""), ("admin", "admin")):
-        answer = _amqp_login(place.hostname or "", place.port or 5672, user, password)
+        answer = await asyncio.to_thread(_amqp_login, place.hostname or "", place.port or 5672, user, password)
         scene.notes.saw(answer)
         scene.unless(answer != "let in", "the broker takes a guess", f"{user}:{password}", Severity.CRITICAL)
 

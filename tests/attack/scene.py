@@ -43,14 +43,15 @@ class Scene:
 
     Args:
         target: what is attacked.
-        seconds: how long it may take in all; counts of tries follow it.
+        seconds: how long it may take in all.
+        share: how much of what a run of five minutes tries; by default what the seconds allow.
     """
 
-    def __init__(self, target: Target, *, seconds: float = 300) -> None:
+    def __init__(self, target: Target, *, seconds: float = 300, share: float | None = None) -> None:
         self.target = target
         self.notes = Notes()
         self.mark = uuid4().hex[:10]
-        self.share = min(1.0, seconds / 300)
+        self.share = min(1.0, seconds / 300) if share is None else share
         self.ends = monotonic() + seconds
         self.secrets: dict[str, str] = {}
         self.personal: set[str] = set()
