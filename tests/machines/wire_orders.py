@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import settings
+from hypothesis import seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.machines.order_machine import Answer, OrderMachine, Subject, cents
 from tests.service.orders.shop import Shop, placement
@@ -106,11 +106,15 @@ def _answer(status: int, body: dict[str, Any]) -> Answer:
     )
 
 
-def play(shop: Shop, loop: asyncio.AbstractEventLoop, *, examples: int, steps: int) -> None:
-    """Plays so many sequences, each with new callers; to be run in a thread."""
+def play(shop: Shop, loop: asyncio.AbstractEventLoop, *, examples: int, steps: int, dice: int | None = None) -> None:
+    """Plays so many sequences, each with new callers; to be run in a thread.
+
+    Without `dice`, a seed, they are the same each time.
+    """
 
     class Wire(OrderMachine):
         def subject(self) -> Subject:
             return OverHttp(shop, loop)
 
-    run_state_machine_as_test(Wire, settings=settings(max_examples=examples, stateful_step_count=steps))
+    how = settings(max_examples=examples, stateful_step_count=steps, derandomize=dice is None, database=None)
+    run_state_machine_as_test(Wire if dice is None else seed(dice)(Wire), settings=how)

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
 
-from hypothesis import settings
+from hypothesis import seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.machines.session_machine import Pair, SessionMachine, Subject
 from tests.machines.session_model import SECOND
@@ -93,11 +93,17 @@ class OverHttp:
             await self._shop.database.execute(statement, timedelta(microseconds=microseconds))
 
 
-def play(shop: Shop, admin: Person, loop: asyncio.AbstractEventLoop, *, examples: int, steps: int) -> None:
-    """Plays so many sequences, each with a new user; to be run in a thread."""
+def play(
+    shop: Shop, admin: Person, loop: asyncio.AbstractEventLoop, *, examples: int, steps: int, dice: int | None = None
+) -> None:
+    """Plays so many sequences, each with a new user; to be run in a thread.
+
+    Without `dice`, a seed, they are the same each time.
+    """
 
     class Wire(SessionMachine):
         def subject(self) -> Subject:
             return OverHttp(shop, admin, loop)
 
-    run_state_machine_as_test(Wire, settings=settings(max_examples=examples, stateful_step_count=steps))
+    how = settings(max_examples=examples, stateful_step_count=steps, derandomize=dice is None, database=None)
+    run_state_machine_as_test(Wire if dice is None else seed(dice)(Wire), settings=how)
