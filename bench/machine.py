@@ -73,6 +73,11 @@ def pss(pids: list[int]) -> float:
     return kibibytes * 1024 / 1e6
 
 
+def rss(pid: int) -> float:
+    """Megabytes (10^6 bytes) that one process has mapped and in memory, whoever else has them too."""
+    return int(_first(PROC / str(pid) / "status", "VmRSS:").split()[0]) * 1024 / 1e6
+
+
 def processor_seconds(pids: list[int]) -> float:
     """Seconds of processor time that these processes have taken so far."""
     total = 0

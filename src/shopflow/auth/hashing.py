@@ -35,13 +35,15 @@ class Hashing:
         cost: bcrypt's cost for new hashes.
         metrics: where durations and the queue show.
         workers: hashes done at once; as many as cores by default.
-        patience: seconds of expected wait beyond which work is refused.
+        patience: seconds of expected wait beyond which work is refused; PATIENCE by default.
     """
 
-    def __init__(self, cost: int, metrics: Metrics, *, workers: int | None = None, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, cost: int, metrics: Metrics, *, workers: int | None = None, patience: float | None = None
+    ) -> None:
         self.cost = cost
         self._workers = workers or _cores()
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="bcrypt", initializer=_give_way)
         self._unmatched = passwords.unmatched(cost)
         self._taken = 0
