@@ -18,7 +18,7 @@ from shopflow.local.sandbox.twilio import Twilio
 MOST_ON_PAGE = 200
 CHANNELS: tuple[ChannelName, ...] = ("email", "sms")
 # A mail is shown as its reader sees it, and may neither run nor fetch anything.
-MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
 
 
 class CallbackOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,6 +19,14 @@ from shopflow.local.sandbox.twilio import Twilio
 
 LARGEST_REQUEST = 10 * 1024 * 1024
 SECONDS_TO_FINISH = 0.5
+HEADERS = {
+    "Server": "sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 TWILIO_MESSAGES = "/2010-04-01/Accounts/{sid}/Messages.json"
 
 
@@ -48,9 +56,9 @@ def build(*, callbacks: str | None, latency_ms: int, keep: int) -> web.Applicati
 
 
 async def _discreet(_: web.Request, answer: web.StreamResponse) -> None:
-    """No answer names the versions of its software, and none lets a browser guess its type."""
-    answer.headers["Server"] = "sandbox"
-    answer.headers["X-Content-Type-Options"] = "nosniff"
+    """No answer names the versions of its software, and no page of another place gets what customers were sent."""
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
 
 
 @asynccontextmanager
