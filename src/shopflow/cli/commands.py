@@ -21,6 +21,7 @@ _GROUPS: Final = {
     "auth": ("Run auth-service.", {"serve": ("serve:auth", "Serve until SIGTERM.")}),
     "orders": ("Run order-service.", {"serve": ("serve:orders", "Serve until SIGTERM.")}),
     "notifications": ("Run notification-service.", {"serve": ("serve:notifications", "Serve until SIGTERM.")}),
+    "audit": ("The histories of orders.", {"verify": ("audit:verify", "Recompute every hash chain.")}),
     "sandbox": ("The stand-in for SES and Twilio.", {"serve": ("sandbox:serve", "Serve until SIGTERM.")}),
     "token": (
         "Tokens for services.",
