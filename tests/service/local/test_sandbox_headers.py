@@ -19,7 +19,7 @@ MAIL = {
     },
 }
 CREDENTIAL = "AWS4-HMAC-SHA256 Credential=sandbox/20260101/us-east-1/ses/aws4_request"
-SIGNED = {"Authorization": f"{CREDENTIAL}, SignedHeaders=host, Signature={'0' * 64}"}
+SIGNED = {"Authorization": f"{CREDENTIAL}, SignedHeaders=host, Signature={'0' * 64}", "X-Amz-Date": "20260101T000000Z"}
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from shopflow.local.sandbox.twilio import Twilio
 LARGEST_REQUEST = 10 * 1024 * 1024
 SECONDS_TO_FINISH = 0.5
 HEADERS = {
-    "Server": "sandbox",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -57,6 +56,7 @@ def build(*, callbacks: str | None, latency_ms: int, keep: int) -> web.Applicati
 
 async def _discreet(_: web.Request, answer: web.StreamResponse) -> None:
     """No answer names the versions of its software, and no page of another place gets what customers were sent."""
+    answer.headers["Server"] = "sandbox"  # the library's own is there already
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
 
