@@ -6,6 +6,8 @@ from collections import Counter
 import pytest
 from tests.service.auth.shop import PASSWORD, Shop
 
+from shopflow.auth import passwords
+
 BODY = {"email": "jane.doe@example.com", "password": PASSWORD, "first_name": "Jane", "last_name": "Doe"}
 
 BROKEN: list[tuple[dict[str, object], set[str]]] = [
@@ -159,3 +161,19 @@ async def test_fifty_registrations_of_one_address_at_once_make_one_account(shop:
     answers = await asyncio.gather(*(shop.register(email=f"{'J' if n % 2 else 'j'}ane@example.com") for n in range(50)))
     assert Counter(answer.status for answer in answers) == {201: 1, 409: 49}
     assert await users(shop) == 1
+
+
+async def test_a_taken_address_costs_a_hash_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the time would tell what the 409 tells, and to more who ask less often (R17)."""
+    made: list[int] = []
+    real = passwords.hashed
+
+    def counting(password: str, cost: int) -> str:
+        made.append(cost)
+        return real(password, cost)
+
+    monkeypatch.setattr(passwords, "hashed", counting)
+    for status in (201, 409):
+        made.clear()
+        assert (await shop.register(email="jane@example.com")).status == status
+        assert made == [4]
