@@ -8,6 +8,7 @@ from shopflow.auth.sessions import FORGOTTEN_FAMILIES
 from shopflow.auth.settings import SAFE_SECRET, Settings
 from shopflow.auth.tokens import Signer, TokenKind, Tokens, Verified
 from shopflow.kit import logs
+from shopflow.kit.admission import Bounds
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.rate_limits import Delay, RateLimit, counts_at
@@ -16,6 +17,7 @@ from shopflow.kit.trims import Trims
 
 NAME = "auth-service"
 _MAX_BODY = 16 * 1024  # bytes (R34)
+_PUBLIC = 128  # requests at once, few enough that validation, on the same connections, waits some 30 ms behind them
 
 
 def build(settings: Settings) -> Application:
@@ -57,6 +59,7 @@ def build(settings: Settings) -> Application:
         max_body=_MAX_BODY,
         cors_origins=settings.cors_origins,
         trusted_proxies=settings.trusted_proxies,
+        bounds=Bounds(in_flight=_PUBLIC),
     )
 
 

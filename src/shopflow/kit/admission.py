@@ -18,12 +18,14 @@ class Bounds:
     """How much one application takes on, and how long it waits for its clients. Tests make them small.
 
     Attributes:
-        in_flight: requests worked on at once; as many again of those that services ask of one another.
+        in_flight: requests worked on at once.
+        between_services: as many again of those that services and operators ask.
         body_within: seconds that a body may take to arrive in whole, from the moment that it is asked for.
         answer_within: seconds that a client may take to receive a large answer.
     """
 
     in_flight: int = IN_FLIGHT
+    between_services: int = IN_FLIGHT
     body_within: float = 10.0
     answer_within: float = 30.0
 

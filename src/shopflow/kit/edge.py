@@ -56,7 +56,7 @@ class Edge:
         self._proxies = proxies
         self._cors, self._no_cors = Cors(origins), Cors(())
         self._services_paths = services_paths
-        self._public, self._services = Lane(bounds.in_flight), Lane(bounds.in_flight)
+        self._public, self._services = Lane(bounds.in_flight), Lane(bounds.between_services)
         self._log = logs.logger("http")
         self._seconds = metrics.histogram(
             "http_request_seconds", "Time from a request's first byte to its answer.", ("method", "route", "status")

@@ -59,7 +59,7 @@ async def test_a_body_that_is_waited_for_takes_no_place(serving: Serve, http: ai
 async def test_health_is_answered_even_where_services_have_no_place_left(
     serving: Serve, http: aiohttp.ClientSession
 ) -> None:
-    url = await serving(application(bounds=Bounds(in_flight=0)))
+    url = await serving(application(bounds=Bounds(in_flight=0, between_services=0)))
     assert await status(http, f"{url}/health") == 200
     assert await status(http, f"{url}/ready") == 503
     assert await status(http, f"{url}/things/x") == 503
@@ -76,7 +76,8 @@ async def test_a_crowd_is_answered_or_refused_and_nobody_waits_for_ever(
 
 
 def test_places_are_bounded_by_default() -> None:
-    assert Bounds().in_flight == IN_FLIGHT <= 1024
+    assert Bounds() == Bounds(in_flight=IN_FLIGHT, between_services=IN_FLIGHT)
+    assert IN_FLIGHT <= 1024
 
 
 async def status(http: aiohttp.ClientSession, url: str) -> int:
