@@ -123,3 +123,17 @@ def test_a_store_of_counts_is_memory_or_a_valkey_or_redis_whose_password_is_not_
     settings = read(ServiceSettings, {**GOOD, "RATE_LIMIT_STORAGE_URL": url})
     assert settings.rate_limit_storage_url == url
     assert url not in repr(settings)
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    given = "10.0.0.0/8, 192.0.2.7,2001:db8::/32 , ::1,"
+    found = read(ServiceSettings, {**GOOD, "TRUSTED_PROXIES": given}).trusted_proxies
+    assert [str(each) for each in found] == ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::1/128"]
+    assert read(ServiceSettings, GOOD).trusted_proxies == ()
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "10.0.0.1/8", "proxy.example", "10.0.0.0/33", "10.0.0", "*"])
+def test_a_trusted_proxy_is_never_everybody_and_never_a_guess(network: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(ServiceSettings, {**GOOD, "TRUSTED_PROXIES": f"10.0.0.0/8,{network}"})
+    assert caught.value.mistakes[0].startswith("TRUSTED_PROXIES must be")
