@@ -1,5 +1,6 @@
 """What a browser makes of the answers: other origins, framing, scripts, caches, and requests that it sends unasked."""
 
+import re
 from typing import Final
 
 from tests.attack import people
@@ -52,6 +53,8 @@ async def pages(scene: Scene) -> None:
         )
         inline = "<script>" in answer.text or "onclick=" in answer.text
         scene.unless(not inline, "a page has scripts inside", said, Severity.LOW)
+        for asset in re.findall(r'(?:src|href)="(/[^"]+)"', answer.text):
+            await scene.ask(service, "GET", asset)  # watched like every answer
         away = [each for each in ('src="http', 'href="http', "//cdn.") if each in answer.text]
         scene.unless(not away, "a page fetches things from elsewhere", f"{away} in {said}", Severity.LOW)
 
@@ -75,6 +78,8 @@ async def caches(scene: Scene) -> None:
 
 def _not_kept(scene: Scene, what: str, answer: Answer) -> None:
     kept = "no-store" not in (answer.header("Cache-Control") or "")
+    packed = answer.header("Content-Encoding")
+    scene.unless(packed is None, "secrets are compressed beside what others choose", what, Severity.LOW)
     scene.unless(not (answer.status == 200 and kept), "a cache may keep what is personal", what, Severity.LOW)
 
 

@@ -1,6 +1,7 @@
 """Many at once: one order from one key, one winner of a transition, one account of an address, nobody else's answer."""
 
 import asyncio
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -68,6 +69,45 @@ async def accounts(scene: Scene) -> None:
     made = sum(each.status == 201 for each in answers)
     statuses = sorted(each.status for each in answers)
     scene.unless(made == 1, "one address has several accounts", f"{statuses}", Severity.HIGH)
+
+
+async def endings(scene: Scene) -> None:
+    """Sessions that begin and go on in the very moment in which all of them are ended: none may slip through."""
+    for what, end in (("a logout of all", _logout_of_all), ("a new password", _new_password), ("a closing", _closing)):
+        owner = await people.customer(scene, "ending")
+        spare = Person(owner.email, owner.password, address=owner.address)
+        await people.signed_in(scene, spare)
+        refresh = partial(people.refreshed, scene, owner.refresh, source=owner.address)
+        login = partial(people.login, scene, owner.email, owner.password, source=owner.address)
+        works = [refresh, refresh, refresh, partial(end, scene, owner, spare), refresh, login, login, login]
+        answers = await scene.together(*works)
+        ended = answers[3].status == 204
+        scene.unless(ended, "sessions cannot be ended", f"{what}: {answers[3].text}", Severity.MEDIUM)
+        fresh = what == "a logout of all"  # after it a sign-in may begin anew; the others end the password too
+        for answer in answers[:3] + ([] if fresh else answers[4:]):
+            if answer.status == 200 and isinstance(answer.json, dict):
+                again = await people.refreshed(scene, answer.json["refresh_token"], source=owner.address)
+                said = f"{what}: {again.word} {again.text[:100]}"
+                scene.unless(again.status == 401, "a session slips through its end", said, Severity.HIGH)
+                alive = await people.accepted(scene, answer.json["access_token"])
+                scene.unless(alive.status == 401, "an access token slips through its end", said, Severity.HIGH)
+
+
+async def _logout_of_all(scene: Scene, _: Person, spare: Person) -> Answer:
+    body = {"refresh_token": spare.refresh, "all": True}
+    return await scene.ask("auth", "POST", "/auth/logout", body=body, source=scene.address())
+
+
+async def _new_password(scene: Scene, owner: Person, _: Person) -> Answer:
+    wanted = f"{owner.password}-3"
+    scene.secrets[f"newest password of {owner.email}"] = wanted
+    body = {"current_password": owner.password, "new_password": wanted}
+    return await scene.ask("auth", "POST", "/auth/password", token=owner.access, body=body, source=owner.address)
+
+
+async def _closing(scene: Scene, owner: Person, _: Person) -> Answer:
+    path = f"/auth/users/{owner.id}"
+    return await scene.ask("auth", "DELETE", path, token=owner.access, source=owner.address)
 
 
 async def _order(scene: Scene, person: Person, key: str, **changes: object) -> Answer:

@@ -15,7 +15,7 @@ from uuid import uuid4
 from aiohttp import web
 
 PATHS = {
-    "auth": ["POST /auth/register", "POST /auth/login", "GET /auth/users/{user_id}", "POST /auth/password"],
+    "auth": ["POST /auth/register", "POST /auth/login", "GET /auth/users/{user_id}", "POST /auth/logout"],
     "orders": ["GET /orders", "POST /orders", "GET /orders/{order_id}", "DELETE /everything"],
     "notifications": ["POST /notifications/callbacks/ses", "GET /notifications"],
 }
@@ -143,7 +143,8 @@ class WeakShop:
         return web.json_response({"data": [*self.users.values()], "actor_id": 1})
 
     async def listed(self, _: web.Request) -> web.Response:
-        return web.json_response({"data": self.orders, "pagination": {"total_items": len(self.orders)}})
+        pages = {"pagination": {"total_items": len(self.orders)}, "next_cursor": "MQ"}
+        return web.json_response({"data": self.orders, **pages})
 
     async def order(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -183,5 +184,6 @@ class WeakShop:
 
     async def file(self, request: web.Request) -> web.Response:
         leads_away = "etc/passwd" in request.path
-        text = "root:x:0:0:root" if leads_away else '<script>alert(1)</script><script src="http://cdn.example/x.js">'
+        page = f'<script>alert(1)</script><script src="http://{request.host}/x.js">'
+        text = "root:x:0:0:root" if leads_away else page
         return web.Response(text=text, content_type="text/html")
