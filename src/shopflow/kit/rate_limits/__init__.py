@@ -6,6 +6,8 @@ What a limit means is in here; who counts is a store: this process's memory, or 
 from math import ceil
 from typing import Any, Final
 
+from prometheus_client import Counter
+
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, Problem
 from shopflow.kit.rate_limits.ladders import Ladder
@@ -34,9 +36,7 @@ class RateLimit:
     ) -> None:
         self._policy = policy(rate, name=name) if rate else None
         self._store = store or Memory()
-        self._refused = (metrics or Metrics()).counter(
-            "rate_limited_total", "Calls refused by a rate limit or a growing delay.", ("policy",)
-        ).labels(name)  # fmt: skip
+        self._refused = _refusals(metrics or Metrics()).labels(name)
 
     async def count(self, key: str) -> Usage | None:
         """Counts one call; answers how much is used up, or None when there is no limit.
@@ -83,10 +83,7 @@ class Delay:
     def __init__(self, ladder: Ladder | None, *, store: Store, metrics: Metrics) -> None:
         self._ladder = ladder
         self._store = store
-        self._refused = (
-            metrics.counter("rate_limited_total", "Calls refused by a rate limit or a growing delay.", ("policy",))
-            .labels(ladder.name if ladder else "")
-        )  # fmt: skip
+        self._refused = _refusals(metrics)
 
     async def begin(self, key: str) -> None:
         """Counts an attempt as failed from its start on, so that many at once are as many as one after the other.
@@ -98,7 +95,7 @@ class Delay:
             return
         wait = ceil(await self._store.attempt(self._ladder, key))
         if wait > 0:
-            self._refused.inc()
+            self._refused.labels(self._ladder.name).inc()
             raise _too_soon(self._ladder, wait)
 
     async def forgive(self, key: str) -> None:
@@ -117,6 +114,10 @@ def noted(scope: Any, usage: Usage | None) -> None:
     former: Usage | None = scope.get(NOTED)
     if usage is not None and (former is None or usage.remaining < former.remaining):
         scope[NOTED] = usage
+
+
+def _refusals(metrics: Metrics) -> Counter:
+    return metrics.counter("rate_limited_total", "Calls refused by a rate limit or a growing delay.", ("policy",))
 
 
 def _too_soon(ladder: Ladder, wait: int) -> Problem:
