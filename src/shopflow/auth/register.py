@@ -5,7 +5,7 @@ from shopflow.auth.hashing import Hashing
 from shopflow.auth.user import NewUser, User
 from shopflow.contracts.identity import Role
 from shopflow.kit import logs
-from shopflow.kit.postgres import AlreadyExists, Database
+from shopflow.kit.postgres import Database
 from shopflow.kit.problems import conflict
 
 
@@ -18,9 +18,8 @@ async def register(database: Database, hashing: Hashing, wanted: NewUser, *, rol
         Problem: of kind conflict, `email-already-registered`; of kind unavailable, when too many hashes wait.
     """
     password_hash = await hashing.hashed(wanted.password)
-    try:
-        user = await store.add_user(database, wanted, password_hash=password_hash, role=role)
-    except AlreadyExists:
-        raise conflict("email-already-registered", "This e-mail address has an account already.") from None
+    user = await store.add_user(database, wanted, password_hash=password_hash, role=role)
+    if user is None:
+        raise conflict("email-already-registered", "This e-mail address has an account already.")
     logs.logger("auth").info("registered", user_id=user.id, role=role)
     return user

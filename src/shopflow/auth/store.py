@@ -27,6 +27,7 @@ USER_COLUMNS: Final = "id, email, first_name, last_name, phone, role, is_active,
 INSERTED_USER: Final = f"""
 INSERT INTO users (email, password_hash, first_name, last_name, phone, role)
 VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (email) DO NOTHING
 RETURNING {USER_COLUMNS}
 """  # noqa: S608 - a constant list of columns
 
@@ -118,12 +119,12 @@ class Holder(msgspec.Struct, frozen=True):
     ended_until: int | None
 
 
-async def add_user(connection: Connection, user: NewUser, *, password_hash: str, role: Role) -> User:
-    """Stores a new user; AlreadyExists when the e-mail is taken."""
+async def add_user(connection: Connection, user: NewUser, *, password_hash: str, role: Role) -> User | None:
+    """Stores a new user; None when the e-mail is taken. An error instead would tell PostgreSQL's log the address."""
     row = await connection.fetchrow(
         INSERTED_USER, user.email, password_hash, user.first_name, user.last_name, user.phone, role
     )
-    return user_of(_present(row))
+    return user_of(row) if row else None
 
 
 async def user(connection: Connection, user_id: UUID) -> User | None:

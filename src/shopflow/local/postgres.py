@@ -198,6 +198,7 @@ class PostgreSQL(PortProcess):
             "timezone": "UTC",
             "log_timezone": "UTC",
             "max_connections": "100",
+            "log_error_verbosity": "terse",  # the details of an error hold the row's values: people's addresses
         }
         if not self._durable:
             settings |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")

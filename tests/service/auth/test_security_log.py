@@ -3,6 +3,8 @@
 import pytest
 from tests.service.auth.shop import PASSWORD, Shop
 
+from shopflow.local.postgres import PostgreSQL
+
 
 async def test_every_sign_in_leaves_a_line_good_or_bad(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     person = await shop.person()
@@ -26,3 +28,12 @@ async def test_every_refusal_of_a_right_leaves_a_line(shop: Shop, capfd: pytest.
     [line] = [each for each in capfd.readouterr().out.splitlines() if "/auth/users" in each]
     assert "forbidden" in line
     assert "403" in line
+
+
+async def test_the_databases_own_log_hears_of_no_address(shop: Shop, postgres: PostgreSQL) -> None:
+    made = (await shop.register()).body
+    before = postgres.log.stat().st_size
+    assert (await shop.register(email=made["email"])).status == 409
+    written = postgres.log.read_text()[before:]
+    assert "duplicate key" not in written
+    assert made["email"] not in written
