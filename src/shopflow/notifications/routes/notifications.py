@@ -1,4 +1,4 @@
-"""The API of notification-service (PRD 4.3): customers read what was sent to them, admins what was sent to anybody."""
+"""The paths of notifications (PRD 4.3): customers read what was sent to them, admins what was sent to anybody."""
 
 from typing import Annotated, Final, Literal
 from uuid import UUID
