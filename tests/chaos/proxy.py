@@ -180,9 +180,8 @@ class Proxy:
             await self._serve(reader, writer)
         except (OSError, TimeoutError):
             _reset(writer)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # by `close` only; asyncio's streams would complain about one that is passed on
             _reset(writer)
-            raise
         finally:
             self._tasks.discard(task)
 

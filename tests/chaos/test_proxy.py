@@ -174,13 +174,12 @@ async def test_a_link_that_resets_ends_new_connections_at_once() -> None:
 async def test_a_black_hole_takes_connections_and_never_answers() -> None:
     async with link() as (proxy, received), calling(proxy) as old:
         await old.says(b"before")
-        async with proxy.down(Entry.BLACKHOLE):
-            async with calling(proxy) as new:
-                for caller in (old, new):
-                    caller.writer.write(b"into the void")
-                    with pytest.raises(TimeoutError):
-                        async with asyncio.timeout(0.1):
-                            await caller.reader.read(1)
+        async with proxy.down(Entry.BLACKHOLE), calling(proxy) as new:
+            for caller in (old, new):
+                caller.writer.write(b"into the void")
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await caller.reader.read(1)
         assert received == b"before"
 
 

@@ -41,7 +41,7 @@ class PostgresWire:
     _ASK_FOR_TLS: Final = 80877103
 
     def __init__(self) -> None:
-        self._rest = {way: b"" for way in Direction}
+        self._rest = dict.fromkeys(Direction, b"")
         self._started = False
         self._tls_asked = False
         self._statements: dict[bytes, str] = {}
@@ -107,7 +107,7 @@ class AmqpWire:
     _DELIVER: Final = (60, 60)
 
     def __init__(self) -> None:
-        self._rest = {way: b"" for way in Direction}
+        self._rest = dict.fromkeys(Direction, b"")
         self._greeted = False
 
     def split(self, way: Direction, data: bytes) -> Iterator[Piece]:
@@ -153,9 +153,9 @@ class HttpWire:
     """One connection of HTTP/1.1: a step for each request, and for its answer."""
 
     def __init__(self) -> None:
-        self._rest = {way: b"" for way in Direction}
+        self._rest = dict.fromkeys(Direction, b"")
         self._missing = dict.fromkeys(Direction, 0)
-        self._chunked = dict.fromkeys(Direction, False)  # noqa: FBT003 - the value of a mapping
+        self._chunked = dict.fromkeys(Direction, False)
         self._asked: deque[str] = deque()
 
     def split(self, way: Direction, data: bytes) -> Iterator[Piece]:
