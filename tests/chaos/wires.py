@@ -146,7 +146,7 @@ def _short(frame: bytes, position: int) -> tuple[str, int]:
     return frame[position + 1 : end].decode(errors="replace"), end
 
 
-_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|AC[0-9a-f]{32}")
 
 
 class HttpWire:
