@@ -25,9 +25,13 @@ from shopflow.kit.service import Application, Dependency
 from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, twilio
 from shopflow.notifications.deliver import Deliver
 from shopflow.notifications.message import Renderer
+from shopflow.notifications.drain import Drain
 from shopflow.notifications.notification import ChannelName
 from shopflow.notifications.react import React
 from shopflow.notifications.routes import routes
+from shopflow.notifications.replay import Replay
+from shopflow.notifications.resend import Resend
+from shopflow.notifications.resume import Resume
 from shopflow.notifications.settings import Settings
 
 NAME = "notification-service"
@@ -93,14 +97,21 @@ def build(settings: Settings) -> Application:
     )
     allow = authenticated(
         auth,
+    drain = Drain(settings.rabbitmq_url, database, topology=topology, metrics=metrics)
+    replay = Replay(database, publisher, metrics=metrics)
+    resume = Resume(
+        database, auth=auth, orders=orders, replayer=replay, metrics=metrics, interval=settings.replay_interval
+    )
+    resend = Resend(database, deliverer=deliver, delays=settings.retry_delays)
         per_user=RateLimit(settings.rate_limit, name="notifications", store=counts, metrics=metrics),
         per_address=RateLimit(settings.rate_limit, name="notifications-address", store=counts, metrics=metrics),
     )
     return Application(
         name=NAME,
         summary="What customers were told about their orders, by e-mail and SMS.",
-        routes=routes(database, allow=allow),
-        resources=[database, counts, auth_peer, orders_peer, *channels.values(), publisher, consumer],
+        routes=routes(database, replay, resend, allow=allow),
+        resources=[database, counts, auth_peer, orders_peer, *channels.values(), publisher, consumer, drain, resume,
+                   resend],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),
             Dependency(name="broker", answers=consumer.answers),

@@ -23,6 +23,38 @@ def _delays(text: str) -> tuple[float, ...]:
     return delays
 
 
+def _pause(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 600:
+        raise ValueError("must be seconds such as 30, above 0 and at most 600")
+    return seconds
+
+
+def _pace(text: str) -> float | None:
+    if text.lower() == "off":
+        return None
+    try:
+        messages = float(text)
+    except ValueError:
+        messages = 0.0
+    if not 0 < messages <= 1_000_000:
+        raise ValueError("must be messages a second such as 14 or 0.5, or off")
+    return messages
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 3600:
+        raise ValueError("must be seconds from 0 to 3600")
+    return seconds
+
+
 def _phone(text: str) -> str:
     if not (text.startswith("+") and text[1:].isascii() and text[1:].isdigit() and 8 <= len(text) <= 16):
         raise ValueError("must be a phone number such as +15550001234")
@@ -69,6 +101,21 @@ class Settings(ServiceSettings):
     retry_delays: tuple[float, ...] = setting(
         "NOTIFICATION_RETRY_DELAYS", "seconds before each retry, separated by commas", parse=_delays,
         default=",".join(map(str, RETRY_DELAYS)),
+    )  # fmt: skip
+    channel_pause: float = setting(
+        "NOTIFICATION_CHANNEL_PAUSE", "seconds that a channel rests at first when its provider wants fewer",
+        parse=_pause, default="30",
+    )  # fmt: skip
+    ses_pace: float | None = setting(
+        "AWS_SES_MAX_PER_SECOND", "e-mails a second that this instance sends at most, or off", parse=_pace,
+        default="off",
+    )  # fmt: skip
+    twilio_pace: float | None = setting(
+        "TWILIO_MAX_PER_SECOND", "SMS a second that this instance sends at most, or off", parse=_pace, default="off",
+    )  # fmt: skip
+    replay_interval: float = setting(
+        "NOTIFICATION_REPLAY_INTERVAL", "seconds between looks whether the neighbour is back whose absence parked "
+        "events, which are replayed then; 0: operators replay them", parse=_interval, default="5",
     )  # fmt: skip
     queue_type: str = setting(
         "RABBITMQ_QUEUE_TYPE", "type of the queues it declares: quorum or classic, the same for every service",

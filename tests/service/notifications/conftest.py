@@ -66,6 +66,8 @@ async def alone(database_of: MakeDatabase, auth: Auth, serving: Serve) -> Settin
             "TWILIO_AUTH_TOKEN": "secret",
             "TWILIO_FROM_NUMBER": "+15550001234",
             "NOTIFICATION_RETRY_DELAYS": LADDER,
+            "NOTIFICATION_REPLAY_INTERVAL": "0",
+            "NOTIFICATION_CHANNEL_PAUSE": "0.05",
             "SHOPFLOW_ENV": "test",
         },
     )

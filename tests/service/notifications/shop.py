@@ -20,7 +20,8 @@ from tests.service.notifications.neighbours import Auth, Orders
 from shopflow.contracts.events import EventType
 from shopflow.contracts.identity import Profile, Role
 from shopflow.contracts.orders import Address, Line, Order, Status
-from shopflow.contracts.topology import DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, PAUSE_DELAY, SUBSCRIPTIONS
+from shopflow.contracts.topology import EVENTS_EXCHANGE, PAUSE_DELAY, SUBSCRIPTIONS
+from shopflow.notifications.parking import headers_to_replay
 
 CREATED, SHIPPED = SUBSCRIPTIONS
 WITHIN = 60
@@ -29,6 +30,16 @@ WITHIN = 60
 VERDICTS = re.compile(
     r'^shopflow_messages_total\{queue="(?P<queue>[^"]+)",verdict="(?P<verdict>\w+)"\} (?P<number>\d+)'
 )
+
+
+@dataclass(frozen=True)
+class Parked:
+    """A message as the service parked it."""
+
+    body: bytes
+    headers: dict[str, Any]
+    message_id: str
+    routing_key: str
 
 
 @dataclass
@@ -152,6 +163,15 @@ class Shop(Service):
 
         await until(reached)
 
+    async def until_metric(self, line: str) -> None:
+        """Waits until the service shows this line among its metrics."""
+
+        async def shown() -> bool:
+            async with self.http.get(self.url + "/metrics") as answer:
+                return line in (await answer.text()).splitlines()
+
+        await until(shown)
+
     async def taken(self, queue: str, number: int = 1) -> list[AbstractIncomingMessage]:
         """So many messages of a queue, waited for and removed."""
         source = await self.broker.get_queue(queue)
@@ -165,9 +185,15 @@ class Shop(Service):
                     found.append(message)
         return found
 
-    async def parked(self, number: int = 1) -> list[AbstractIncomingMessage]:
-        """So many parked messages, waited for and removed."""
-        return await self.taken(DEAD_LETTER_QUEUE, number)
+    async def parked(self, number: int = 1) -> list[Parked]:
+        """So many parked messages, waited for in the table that the service keeps them in, and removed from it."""
+        found: list[Parked] = []
+        async with asyncio.timeout(WITHIN):
+            while len(found) < number:
+                rows = await self.rows("DELETE FROM dead_letters WHERE state = 'open' RETURNING *")
+                found += [_parked(row) for row in sorted(rows, key=lambda row: row["parked_at"])]
+                await asyncio.sleep(0.02)
+        return found
 
     async def waiting(self, queue: str) -> int:
         """How many messages are ready in a queue."""
@@ -183,6 +209,25 @@ class Shop(Service):
             await self.broker.default_exchange.publish(
                 aio_pika.Message(paused.body, headers=paused.headers, message_id=paused.message_id), queue
             )
+
+    async def until_all_are_sent(self, *, but: int = 0) -> None:
+        """Waits, half a minute after the other, until every notification is sent but for so many that have failed."""
+        statement = "SELECT count(*) FILTER (WHERE status = 'queued'), count(*) FILTER (WHERE status = 'failed')"
+
+        async def sent() -> bool:
+            for each in SUBSCRIPTIONS:
+                if paused := await self.waiting(each.wait_queue(PAUSE_DELAY)):
+                    await self.hasten(each.queue, paused)
+            [(queued, failed)] = await self.rows(f"{statement} FROM notifications")
+            return (queued, failed) == (0, but)
+
+        await until(sent)
+
+
+def _parked(row: asyncpg.Record) -> Parked:
+    written = msgspec.json.decode(row["headers"])
+    ours = {name: value for name, value in written.items() if name.startswith("x-shopflow-")}
+    return Parked(row["body"], headers_to_replay(row["headers"].encode()) | ours, row["message_id"], row["routing_key"])
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -22,6 +22,7 @@ class Delivery:
         self.body = message.body
         self.headers: Mapping[str, Any] = message.headers
         self.message_id = message.message_id
+        self.routing_key = message.routing_key or ""
         self.redelivered = bool(message.redelivered)
 
     async def acknowledge(self) -> None:

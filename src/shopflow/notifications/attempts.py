@@ -1,0 +1,72 @@
+"""The statements about the attempts to deliver a notification, oldest first. Reads only."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from shopflow.contracts.fields import instant, timestamp, timestamp_or_none
+from shopflow.kit.pages import Position, not_of_this_list
+from shopflow.kit.postgres import Connection, Row
+from shopflow.notifications.attempt import UNFINISHED, trouble
+from shopflow.notifications.bodies import AttemptForAdmins
+
+_SHOWN: Final = "id, started_at, ended_at, outcome, code, provider_ref, reason"
+
+_PAGE: Final = f"""
+SELECT {_SHOWN} FROM attempts WHERE notification_id = $1 ORDER BY started_at, id LIMIT $2 OFFSET $3
+"""  # noqa: S608 - constants of this file
+
+_NUMBER: Final = "SELECT count(*) FROM attempts WHERE notification_id = $1"
+
+_BEGINNING: Final = f"""
+SELECT {_SHOWN} FROM attempts WHERE notification_id = $1 ORDER BY started_at, id LIMIT $2
+"""  # noqa: S608 - as above
+
+_BEHIND: Final = f"""
+SELECT {_SHOWN} FROM attempts WHERE notification_id = $1 AND (started_at, id) > ($3, $4)
+ORDER BY started_at, id LIMIT $2
+"""  # noqa: S608 - as above
+
+
+async def page(
+    connection: Connection, notification_id: UUID, *, limit: int, offset: int
+) -> tuple[list[AttemptForAdmins], int]:
+    """One page of a notification's attempts, and how many there are in all."""
+    rows = await connection.fetch(_PAGE, notification_id, limit, offset)
+    return [_attempt(row) for row in rows], await connection.fetchval(_NUMBER, notification_id)
+
+
+async def stretch(
+    connection: Connection, notification_id: UUID, *, behind: Position | None, limit: int
+) -> tuple[list[AttemptForAdmins], Position | None]:
+    """The attempts behind a position, and the position of the last one when there are more.
+
+    Raises:
+        Problem: of kind invalid, when the position is none.
+    """
+    bounds = _bounds(behind)
+    rows = await connection.fetch(_BEHIND if bounds else _BEGINNING, notification_id, limit + 1, *bounds)
+    shown = rows[:limit]
+    last = Position(shown[-1]["started_at"].isoformat(), shown[-1]["id"]) if len(rows) > limit else None
+    return [_attempt(row) for row in shown], last
+
+
+def _bounds(behind: Position | None) -> tuple[Any, ...]:
+    if behind is None:
+        return ()
+    try:
+        return instant(behind.value), behind.id
+    except ValueError:
+        raise not_of_this_list() from None
+
+
+def _attempt(row: Row) -> AttemptForAdmins:
+    return AttemptForAdmins(
+        id=str(row["id"]),
+        at=timestamp(row["started_at"]),
+        outcome=row["outcome"] or UNFINISHED,
+        class_=trouble(row["outcome"], row["reason"]),
+        ended_at=timestamp_or_none(row["ended_at"]),
+        code=row["code"],
+        provider_ref=row["provider_ref"],
+        reason=row["reason"],
+    )

@@ -1,0 +1,189 @@
+"""Puts parked messages back into the queue they came from, or discards them; each action leaves a row.
+
+Replaying is safe to repeat at any time, also while the message is on its way already: it opens only channels that
+failed for want of retries, the consumer finds what was sent, and the claims keep two from sending the same. The message
+counts as replayed only once the broker has confirmed it: a crash before leaves it open (C10).
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+from uuid import UUID, uuid4
+
+import msgspec
+
+from shopflow.kit import logs
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.postgres import Database
+from shopflow.kit.problems import Kind, Problem, conflict, not_found, unavailable
+from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Unroutable
+from shopflow.kit.rabbitmq.subscriber import repeatable
+from shopflow.notifications import dead_letters
+from shopflow.notifications.bodies import DeadLetterPreview
+from shopflow.notifications.dead_letters import Filter, Replayable
+from shopflow.notifications.parking import State, headers_to_replay, source_queue
+
+MOST: Final = 1000
+"""Messages that one call replays at most: one request must not go on for minutes."""
+
+MOST_SHOWN: Final = 100
+"""Messages of which a dry run tells what they would send."""
+
+_AT_ONCE: Final = 20
+_OWN: Final = frozenset({Kind.CONFLICT, Kind.NOT_FOUND})
+
+
+class Wire(Protocol):
+    """Where messages go."""
+
+    async def publish(
+        self, exchange: str, key: str, body: bytes, *, message_id: str, headers: dict[str, object]
+    ) -> None: ...
+
+    async def answers(self) -> bool: ...
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """How many messages a replay would take, and of the first of them what they would send."""
+
+    matched: int
+    messages: Sequence[DeadLetterPreview]
+
+
+class Replay:
+    """What operators do about parked messages.
+
+    Args:
+        database: where they are kept.
+        wire: the way back to their queues.
+        metrics: a count of what was done.
+    """
+
+    def __init__(self, database: Database, wire: Wire, *, metrics: Metrics) -> None:
+        self._database = database
+        self._wire = wire
+        self._log = logs.logger("desk")
+        self._done = metrics.counter("dead_letters_total", "Parked messages by what was done about them.", ("action",))
+
+    async def replay(self, dead_letter_id: UUID, *, by: str, reason: str | None) -> None:
+        """Puts one message back; one that was replayed or discarded before, too.
+
+        Args:
+            dead_letter_id: which.
+            by: who wants it: a user's id, or `cli:` and a name.
+            reason: why, where that is said.
+
+        Raises:
+            Problem: of kind not found; of kind conflict, `dead-letter-without-queue`, for what a stranger parked under
+                a key of no queue; of kind unavailable, when the broker did not confirm: the message stays as it was.
+        """
+        if not await self._wire.answers():  # before anything is noted or opened
+            raise _no_broker()
+        action_id = uuid4()
+        letter = await dead_letters.begin_replay(
+            self._database, dead_letter_id, action_id=action_id, by=by, reason=reason
+        )
+        if letter is None:
+            raise await self._no_such(dead_letter_id)
+        await self._publish(letter)
+        await dead_letters.end_replay(self._database, letter.id, action_id=action_id, times=letter.times)
+        self._done.labels("replayed").inc()
+        self._log.info("dead_letter_replayed", dead_letter_id=str(letter.id), message_id=letter.message_id, by=by)
+
+    async def replay_matching(
+        self, chosen: Filter, *, by: str, reason: str | None, most: int = MOST
+    ) -> tuple[int, int]:
+        """Puts the open messages back that a filter lets through, those parked first first.
+
+        Returns:
+            How many matched, and how many of them went back: fewer when there are more than `most`, and when the broker
+            ceased to confirm.
+
+        Raises:
+            Problem: of kind unavailable, when none went back.
+        """
+        found, matched = await dead_letters.oldest(self._database, _open(chosen), limit=most)
+        replayed = 0
+        for batch in _apart(found):
+            results = await asyncio.gather(
+                *(self.replay(each, by=by, reason=reason) for each in batch), return_exceptions=True
+            )
+            replayed += sum(each is None for each in results)
+            if (trouble := _stops(results)) is not None:
+                if not replayed:
+                    raise trouble
+                break
+        return matched, replayed
+
+    async def preview(self, chosen: Filter) -> Preview:
+        """What replaying the open messages that a filter lets through would send; changes nothing."""
+        found, matched = await dead_letters.oldest(self._database, _open(chosen), limit=MOST_SHOWN)
+        return Preview(matched, await dead_letters.preview(self._database, [each for each, _ in found]))
+
+    async def preview_one(self, dead_letter_id: UUID) -> DeadLetterPreview:
+        """What replaying one message would send; changes nothing.
+
+        Raises:
+            Problem: of kind not found.
+        """
+        shown = await dead_letters.preview(self._database, [dead_letter_id])
+        if not shown:
+            raise not_found("dead-letter")
+        return shown[0]
+
+    async def discard(self, dead_letter_id: UUID, *, by: str, reason: str | None) -> None:
+        """Says that nobody will deal with a message; its row stays. Discarding it again changes nothing.
+
+        Raises:
+            Problem: of kind not found; of kind conflict, `dead-letter-replayed`, when it went back to its queue.
+        """
+        if await dead_letters.discard(self._database, dead_letter_id, action_id=uuid4(), by=by, reason=reason):
+            self._done.labels("discarded").inc()
+            self._log.info("dead_letter_discarded", dead_letter_id=str(dead_letter_id), by=by)
+            return
+        match await dead_letters.state(self._database, dead_letter_id):
+            case None:
+                raise not_found("dead-letter")
+            case State.REPLAYED:
+                raise conflict("dead-letter-replayed", "This message went back to its queue; nothing is left of it.")
+
+    async def _no_such(self, dead_letter_id: UUID) -> Problem:
+        if await dead_letters.state(self._database, dead_letter_id) is None:
+            return not_found("dead-letter")
+        return conflict("dead-letter-without-queue", "This message came from no queue that is known.")
+
+    async def _publish(self, letter: Replayable) -> None:
+        queue = source_queue(letter.routing_key) or ""
+        headers = repeatable(headers_to_replay(letter.headers))
+        try:
+            await self._wire.publish("", queue, letter.body, message_id=letter.message_id, headers=headers)
+        except (BrokerUnavailable, Unroutable) as error:
+            raise _no_broker() from error
+
+
+def _open(chosen: Filter) -> Filter:
+    return msgspec.structs.replace(chosen, state=State.OPEN)
+
+
+def _apart(found: Sequence[tuple[UUID, str]]) -> Iterator[list[UUID]]:
+    """Batches to be sent at once: never two of one message id, by which the broker's answers are told apart."""
+    batch: dict[str, UUID] = {}
+    for dead_letter_id, message_id in found:
+        if message_id in batch or len(batch) == _AT_ONCE:
+            yield list(batch.values())
+            batch = {}
+        batch[message_id] = dead_letter_id
+    if batch:
+        yield list(batch.values())
+
+
+def _stops(results: Sequence[BaseException | None]) -> BaseException | None:
+    """What keeps the next ones from going back too; a message that has no queue, or is gone, does not."""
+    for each in results:
+        if isinstance(each, BaseException) and not (isinstance(each, Problem) and each.kind in _OWN):
+            return each
+    return None
+
+
+def _no_broker() -> Problem:
+    return unavailable("broker-unavailable", "The broker does not confirm; the message stays where it is. Try again.")
