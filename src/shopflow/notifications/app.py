@@ -23,15 +23,16 @@ from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.kit.rate_limits import RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
 from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, twilio
+from shopflow.notifications.channels.gate import Gate
 from shopflow.notifications.deliver import Deliver
-from shopflow.notifications.message import Renderer
 from shopflow.notifications.drain import Drain
+from shopflow.notifications.message import Renderer
 from shopflow.notifications.notification import ChannelName
 from shopflow.notifications.react import React
-from shopflow.notifications.routes import routes
 from shopflow.notifications.replay import Replay
 from shopflow.notifications.resend import Resend
 from shopflow.notifications.resume import Resume
+from shopflow.notifications.routes import routes
 from shopflow.notifications.settings import Settings
 
 NAME = "notification-service"
@@ -84,7 +85,8 @@ def build(settings: Settings) -> Application:
     auth = AuthClient(auth_peer, service_token=for_auth)
     orders = OrdersClient(orders_peer, service_token=for_orders)
     channels = _channels(settings)
-    deliver = Deliver(database, channels, metrics=metrics)
+    gates = _gates(settings, metrics)
+    deliver = Deliver(database, channels, gates=gates, metrics=metrics)
     react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver, metrics=metrics)
     topology = consumer_topology(settings.queue_type, settings.retry_delays)
     publisher = Publisher(settings.rabbitmq_url, name="notifications-copies", topology=topology, metrics=metrics)
@@ -95,14 +97,14 @@ def build(settings: Settings) -> Application:
         publisher=publisher,
         metrics=metrics,
     )
-    allow = authenticated(
-        auth,
     drain = Drain(settings.rabbitmq_url, database, topology=topology, metrics=metrics)
     replay = Replay(database, publisher, metrics=metrics)
     resume = Resume(
         database, auth=auth, orders=orders, replayer=replay, metrics=metrics, interval=settings.replay_interval
     )
     resend = Resend(database, deliverer=deliver, delays=settings.retry_delays)
+    allow = authenticated(
+        auth,
         per_user=RateLimit(settings.rate_limit, name="notifications", store=counts, metrics=metrics),
         per_address=RateLimit(settings.rate_limit, name="notifications-address", store=counts, metrics=metrics),
     )
@@ -118,6 +120,7 @@ def build(settings: Settings) -> Application:
             Dependency(name="auth-service", answers=auth_peer.answers),
             Dependency(name="order-service", answers=orders_peer.answers),
             Dependency(name="rate-limit-store", answers=counts.answers),
+            *(Dependency(name=f"{name}-channel", answers=gate.answers) for name, gate in gates.items()),
         ],
         metrics=metrics,
         max_body=MAX_BODY,
@@ -139,6 +142,11 @@ def _channels(settings: Settings) -> dict[ChannelName, OpenedChannel]:
         base_url=settings.twilio_base_url,
     )
     return {ChannelName.EMAIL: OpenedChannel(email), ChannelName.SMS: OpenedChannel(sms)}
+
+
+def _gates(settings: Settings, metrics: Metrics) -> dict[ChannelName, Gate]:
+    paces = {ChannelName.EMAIL: settings.ses_pace, ChannelName.SMS: settings.twilio_pace}
+    return {name: Gate(name, metrics=metrics, pause=settings.channel_pause, pace=pace) for name, pace in paces.items()}
 
 
 def _work(subscription: Subscription, react: React, settings: Settings) -> Work:

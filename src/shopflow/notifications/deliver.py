@@ -1,18 +1,23 @@
 """Delivering one recorded notification: claim it, send it once, record what came of it.
 
 Owns the claim and the attempt rows; decides what an outcome of a channel means for the notification. It never sends
-what another process holds, nor what is settled (D1).
+what another process holds, nor what is settled (D1), nor through a channel that rests (R55).
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Final, TypeAlias, assert_never
 from uuid import uuid4
+
+import msgspec
 
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.notifications import store
 from shopflow.notifications.channels import (
+    ATTEMPT_SECONDS,
     Accepted,
     Adopted,
     Channel,
@@ -23,6 +28,7 @@ from shopflow.notifications.channels import (
     Outgoing,
     Rejected,
 )
+from shopflow.notifications.channels.gate import Gate, Permit
 from shopflow.notifications.notification import (
     LONGEST_REFERENCE,
     ChannelName,
@@ -38,7 +44,31 @@ LEASE: Final = 30.0
 LISTED_AFTER: Final = 30.0
 """Seconds from an attempt's beginning after which the SMS provider's list is sure to show its message (D4)."""
 
-Result: TypeAlias = Outcome | Adopted
+MOST_EMAILS: Final = 2
+"""E-mails of one notification that may reach the customer because nobody knows whether the first one did (D4)."""
+
+_SURELY_OURS: Final = LEASE - ATTEMPT_SECONDS - 2.0
+"""Seconds from before the claim within which a request still ends before the claim does."""
+
+
+class Suppressed(msgspec.Struct, frozen=True):
+    """Nothing was sent, because this recipient must not be written to any more (D6)."""
+
+    cause: str
+
+
+class Late(msgspec.Struct, frozen=True):
+    """Nothing was sent, because this process stood still for so long that the claim may be another's (K20)."""
+
+
+class GivenUp(msgspec.Struct, frozen=True):
+    """Nothing was sent, because of what earlier attempts left in doubt; an operator has to decide."""
+
+    code: str
+    reason: str
+
+
+Result: TypeAlias = Outcome | Adopted | Suppressed | Late | GivenUp
 
 
 class Deliver:
@@ -48,7 +78,9 @@ class Deliver:
         database: where they are recorded.
         channels: the way out of each channel.
         metrics: counts of outcomes by channel.
+        gates: whether each channel may be used; without, one each that starts open.
         listed_after: seconds that an SMS in doubt rests before the provider's list is asked for it.
+        clock: seconds that never go back, nor stand still while the process does.
     """
 
     def __init__(
@@ -57,11 +89,15 @@ class Deliver:
         channels: Mapping[ChannelName, Channel],
         *,
         metrics: Metrics,
+        gates: Mapping[ChannelName, Gate] | None = None,
         listed_after: float = LISTED_AFTER,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._database = database
         self._channels = channels
+        self._gates = gates or {name: Gate(name, metrics=metrics) for name in channels}
         self._listed_after = listed_after
+        self._now = clock
         self._log = logs.logger("deliver")
         self._outcomes = metrics.counter(
             "deliveries_total", "Attempts to deliver by what came of them.", ("channel", "outcome")
@@ -77,26 +113,47 @@ class Deliver:
         """
         if notification.status is not DeliveryStatus.QUEUED:
             return Progress.EXHAUSTED if notification.exhausted else Progress.SETTLED
+        gate = self._gates[notification.channel]
+        permit = gate.enter(self._now(), risky=notification.in_doubt and notification.channel is ChannelName.EMAIL)
+        if permit is None:
+            return Progress.WAIT
+        try:
+            if permit.delay:
+                await asyncio.sleep(permit.delay)
+                if not gate.holds(permit):
+                    return Progress.WAIT
+            return await self._permitted(notification, gate, permit, last=last and not permit.probe)
+        finally:
+            gate.leave(permit)
+
+    async def _permitted(self, notification: Recorded, gate: Gate, permit: Permit, *, last: bool) -> Progress:
+        surely_ours_until = self._now() + _SURELY_OURS
         claim = await store.claim(self._database, notification, attempt_id=uuid4(), lease=LEASE, last=last)
         if claim is None:
             settled = await store.status(self._database, notification.id) is not DeliveryStatus.QUEUED
             return Progress.SETTLED if settled else Progress.WAIT
         with self._seconds.labels(notification.channel).time():
-            result = await self._attempt(notification, claim)
-        progress = _progress(notification.channel, result, last=last)
+            result = await self._attempt(notification, claim, by=surely_ours_until)
+        if not isinstance(result, Suppressed | Late | GivenUp):
+            gate.heard(permit, result, self._now())
+        progress = _progress(notification.channel, result, doubts=claim.doubts, last=last, probe=permit.probe)
         await self._finish(notification, claim, result, progress)
         return progress
 
-    async def _attempt(self, notification: Recorded, claim: Claim) -> Result:
-        """Sends, unless an earlier attempt in doubt turns out to have gone through."""
+    async def _attempt(self, notification: Recorded, claim: Claim, *, by: float) -> Result:
+        """Sends, unless nothing may be sent, or an earlier attempt in doubt turns out to have gone through."""
         channel, outgoing = self._channels[notification.channel], _outgoing(notification)
+        if claim.suppressed is not None:
+            return Suppressed(claim.suppressed)
+        if notification.channel is ChannelName.EMAIL and claim.doubts >= MOST_EMAILS:
+            return GivenUp("in_doubt", f"{claim.doubts} e-mails may have been sent, of which nobody knows")
         if claim.doubtful_since is not None:
             sighting = await channel.find(outgoing, since=claim.doubtful_since)
             if sighting is not None:
                 return sighting
             if claim.spent:
-                return Failed("not_listed", "an attempt without an answer, of which the provider's list knows nothing")
-        return await channel.send(outgoing)
+                return GivenUp("not_listed", "an attempt without an answer, of which the provider's list knows nothing")
+        return await channel.send(outgoing) if self._now() < by else Late()
 
     async def _finish(self, notification: Recorded, claim: Claim, result: Result, progress: Progress) -> None:
         ending = _ending(result, progress, rest=self._rest(notification.channel, result))
@@ -124,17 +181,21 @@ def _outgoing(notification: Recorded) -> Outgoing:
     )
 
 
-def _progress(channel: ChannelName, result: Result, *, last: bool) -> Progress:
+def _progress(channel: ChannelName, result: Result, *, doubts: int, last: bool, probe: bool) -> Progress:
     """What a result means for what happens next (D2, D4, D8)."""
     match result:
-        case Accepted() | Adopted() | Rejected():
+        case Accepted() | Adopted() | Rejected() | Suppressed():
             return Progress.SETTLED
-        case Misconfigured() | Failed(throttled=True):
+        case GivenUp():
+            return Progress.EXHAUSTED
+        case Misconfigured() | Failed(throttled=True) | Late():
             return Progress.WAIT
+        case InDoubt() if channel is ChannelName.EMAIL and doubts + 1 >= MOST_EMAILS:
+            return Progress.EXHAUSTED  # another one could be the third
         case InDoubt() if last and channel is ChannelName.SMS:
             return Progress.WAIT  # the provider's list has the last word
         case Failed() | InDoubt():
-            return Progress.EXHAUSTED if last else Progress.RETRY
+            return Progress.WAIT if probe else Progress.EXHAUSTED if last else Progress.RETRY
         case _:
             assert_never(result)
 
@@ -175,5 +236,11 @@ def _described(result: Result) -> tuple[str, str | None, str | None, str | None]
             return "misconfigured", code, None, reason
         case InDoubt(reason):
             return "in_doubt", None, None, f"it may have been sent: {reason}"
+        case Suppressed(cause):
+            return "suppressed", "suppressed", None, f"nothing is sent to this recipient any more: {cause}"
+        case Late():
+            return "late", None, None, "nothing was sent: the claim may have been another's"
+        case GivenUp(code, reason):
+            return "failed", code, None, reason
         case _:
             assert_never(result)

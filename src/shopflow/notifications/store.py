@@ -23,7 +23,8 @@ SCHEMA: Final = Path(__file__).parent / "schema"
 class Recorded(msgspec.Struct, frozen=True):
     """A notification that is on record: what was rendered, for whom, and where it stands.
 
-    `attempt_id` is the latest attempt to deliver it; `exhausted` says that it failed on the last retry.
+    `attempt_id` is the latest attempt to deliver it; `exhausted` says that it failed on the last retry; `in_doubt` that
+    nobody knows the end of some attempt.
     """
 
     id: UUID
@@ -35,6 +36,7 @@ class Recorded(msgspec.Struct, frozen=True):
     status: DeliveryStatus
     attempt_id: UUID | None
     exhausted: bool
+    in_doubt: bool = False
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -47,13 +49,16 @@ class Received(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True):
     """The right to deliver one notification.
 
-    `doubtful_since` is when the first attempt began of which nobody knows the end; None without such. `spent`: one of
-    them was made when no retry was left.
+    `doubts` counts the attempts of which nobody knows the end, up to now and since the notification failed last;
+    `doubtful_since` is when the first of them began; `spent`: one of them was made when no retry was left.
+    `suppressed` is why nothing may be sent to this recipient, if so.
     """
 
     attempt_id: UUID
+    doubts: int
     doubtful_since: datetime | None
     spent: bool
+    suppressed: str | None
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -96,7 +101,11 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 _RECORDED: Final = """
-SELECT inbox.digest, notifications.id, channel, recipient, subject, body, text, status, attempt_id, exhausted
+SELECT inbox.digest, notifications.id, channel, recipient, subject, body, text, status, attempt_id, exhausted,
+    EXISTS (
+        SELECT FROM attempts
+        WHERE notification_id = notifications.id AND (outcome IS NULL OR outcome = 'in_doubt')
+    ) AS in_doubt
 FROM inbox
 LEFT JOIN deliveries ON deliveries.event_id = inbox.event_id
 LEFT JOIN notifications ON notifications.id = deliveries.notification_id
@@ -124,10 +133,13 @@ INSERT INTO deliveries (notification_id, event_id, text) SELECT id, $1, text FRO
 # waits for its lock is read again, the rows joined to it are not. That the latest attempt is still the one the caller
 # saw makes the doubts complete: none can have come up since.
 _CLAIM: Final = """
-WITH doubt AS (
-    SELECT min(started_at) AS since, coalesce(bool_or(last AND outcome = 'in_doubt'), false) AS spent
-    FROM attempts
-    WHERE notification_id = $1 AND (outcome IS NULL OR outcome = 'in_doubt')
+WITH settled AS (
+    SELECT coalesce(max(started_at), '-infinity') AS at FROM attempts WHERE notification_id = $1 AND exhausted
+), doubt AS (
+    SELECT count(*) AS number, min(started_at) AS since,
+        coalesce(bool_or(last AND outcome = 'in_doubt'), false) AS spent
+    FROM attempts, settled
+    WHERE notification_id = $1 AND (outcome IS NULL OR outcome = 'in_doubt') AND started_at > settled.at
 ), claimed AS (
     UPDATE deliveries
     SET attempt_id = $2, free_at = clock_timestamp() + make_interval(secs => $4)
@@ -136,13 +148,15 @@ WITH doubt AS (
 ), attempt AS (
     INSERT INTO attempts (id, notification_id, last) SELECT $2, notification_id, $5 FROM claimed
 )
-SELECT doubt.since, doubt.spent FROM claimed, doubt
+SELECT doubt.number, doubt.since, doubt.spent,
+    (SELECT cause FROM suppressions WHERE channel = $6 AND recipient = $7) AS suppressed
+FROM claimed, doubt
 """
 
 _FINISH: Final = """
 WITH ended AS (
     UPDATE attempts
-    SET ended_at = clock_timestamp(), outcome = $3, code = $4, provider_ref = $5, reason = $6
+    SET ended_at = clock_timestamp(), outcome = $3, code = $4, provider_ref = $5, reason = $6, exhausted = $9
     WHERE id = $2
     RETURNING started_at
 ), released AS (
@@ -234,8 +248,13 @@ async def claim(
 
     None when it is settled, rests, is another's, or was tried since it was read.
     """
-    row = await connection.fetchrow(_CLAIM, notification.id, attempt_id, notification.attempt_id, lease, last)
-    return None if row is None else Claim(attempt_id, row["since"], row["spent"])
+    row = await connection.fetchrow(
+        _CLAIM, notification.id, attempt_id, notification.attempt_id, lease, last, notification.channel,
+        notification.recipient,
+    )  # fmt: skip
+    if row is None:
+        return None
+    return Claim(attempt_id, row["number"], row["since"], row["spent"], row["suppressed"])
 
 
 async def finish(connection: Connection, notification_id: UUID, *, attempt_id: UUID, ending: Ending) -> bool:
@@ -300,6 +319,7 @@ def _recorded(row: Row) -> Recorded:
         status=DeliveryStatus(row["status"]),
         attempt_id=row["attempt_id"],
         exhausted=row["exhausted"],
+        in_doubt=row["in_doubt"],
     )
 
 

@@ -42,7 +42,8 @@ async def instance(settings: Settings, around: Shop) -> AsyncIterator[Shop]:
 
 
 async def test_with_all_it_depends_on_it_is_ready(shop: Shop) -> None:
-    checks = dict.fromkeys(("database", "broker", "auth-service", "order-service", "rate-limit-store"), "ok")
+    needed = ("database", "broker", "auth-service", "order-service", "rate-limit-store", "email-channel", "sms-channel")
+    checks = dict.fromkeys(needed, "ok")
     assert await said(shop.http, f"{shop.url}/ready") == {"status": "ok", "checks": checks}
 
 
@@ -55,6 +56,8 @@ async def test_without_broker_and_neighbour_it_is_degraded_and_still_read_from(s
         "auth-service": "ok",
         "order-service": "unavailable",
         "rate-limit-store": "ok",
+        "email-channel": "ok",
+        "sms-channel": "ok",
     }
     assert await said(service.http, f"{service.url}/health") == {"status": "ok"}
 

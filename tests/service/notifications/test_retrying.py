@@ -132,8 +132,7 @@ async def test_a_channel_that_nobody_can_use_now_is_waited_for_uncounted(
         if number < 5:
             await shop.hasten()
     await shop.heal()
-    await shop.hasten()
-    await shop.until_verdicts(wait=5, done=1)
+    await shop.until_all_are_sent()
     assert await shop.states(order) == {"order_created.email": "sent", "order_created.sms": "sent"}
     assert (len(await shop.messages("email")), len(await shop.messages("sms"))) == (1, 1)
 
@@ -155,7 +154,7 @@ async def test_what_failed_for_good_is_parked_once_the_other_channel_is_through(
     await shop.until_verdicts(retry=3, wait=1)
     assert await shop.states(order) == {"order_created.email": "failed", "order_created.sms": "queued"}
     await shop.heal()
-    await shop.hasten()
+    await shop.until_all_are_sent(but=1)
     [parked] = await shop.parked()
     assert parked.headers[REASON] == "provider_failed"
     assert await shop.states(order) == {"order_created.email": "failed", "order_created.sms": "sent"}
