@@ -204,7 +204,7 @@ async def test_the_same_message_parked_twice_is_one_row(shop: Shop, admin: str) 
 
     async def all_kept() -> bool:
         letters[:] = await listed(shop, admin, 2)
-        return sum(each["times"] for each in letters) == 4
+        return sum(int(each["times"]) for each in letters) == 4
 
     await until(all_kept)
     assert {(each["reason"], each["attempts"], each["times"]) for each in letters} == {
@@ -244,7 +244,8 @@ async def test_a_replay_sends_what_was_not_sent_and_a_second_one_nothing(shop: S
 
 
 async def _done_once_more(shop: Shop, before: dict[str, int]) -> bool:
-    return (await shop.verdicts()).get("done", 0) == before.get("done", 0) + 1
+    done = (await shop.verdicts()).get("done", 0)
+    return done == before.get("done", 0) + 1
 
 
 @pytest.mark.row("E-15")
