@@ -26,6 +26,7 @@ class Operation:
         client: the user's id, or the e-mail address before there is one.
         subject: the idempotency key of a `place`; `<order> <status>` of an `advance`.
         statuses: of every answer; None where none came.
+        asked: for each of them, when it was asked for and how many seconds later it came, by a clock that never jumps.
         result: the order's id, once known.
     """
 
@@ -34,6 +35,7 @@ class Operation:
     subject: str
     outcome: Outcome = Outcome.UNKNOWN
     statuses: list[int | None] = field(default_factory=list)
+    asked: list[tuple[float, float]] = field(default_factory=list)
     result: str | None = None
 
 

@@ -139,7 +139,9 @@ class People:
         """
         deadline = monotonic() + self.patience
         while True:
+            began = monotonic()
             status, answer = await self._ask(method, f"{self.shop.url(service)}{path}", body, headers or {})
+            operation.asked.append((began, monotonic() - began))
             lost_before = any(each is None or each >= 500 for each in operation.statuses)
             operation.statuses.append(status)
             if status in done or (status in once_done and lost_before):

@@ -49,7 +49,7 @@ def sound() -> Run:
     """One order that was shipped, one session that was refreshed: nothing is wrong."""
     history = History(
         operations=[
-            Operation("place", USER, "key", Outcome.DONE, [None, 503, 201], ORDER),
+            Operation("place", USER, "key", Outcome.DONE, [None, 503, 201], result=ORDER),
             Operation("advance", "admin", f"{ORDER} shipped", Outcome.DONE, [200]),
             Operation("refresh", USER, "token", Outcome.DONE, [None, 200]),
         ],

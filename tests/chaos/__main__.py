@@ -1,0 +1,88 @@
+"""`make chaos`: plays runs of faults, prints what was seen, and says whether every invariant held.
+
+Exit status 0: every invariant held. 1: one did not; the seed that is printed repeats the run.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import SystemRandom
+from time import monotonic
+
+from tests.chaos.campaign import Report, at_random, lasting, steps, written
+from tests.chaos.faults import FAULTS
+from tests.chaos.shop import ROOT
+
+SECONDS_AT_RANDOM = 300.0
+RUNS = ("steps", "lasting", "random")
+
+
+def main() -> int:
+    """Read the arguments, play, report."""
+    arguments = _arguments()
+    seed = SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
+    _print(f"chaos: --seed {seed} repeats this run")
+    reports = asyncio.run(_played(arguments, seed))
+    _print(f"chaos: figures in {written(reports, Path(tempfile.mkdtemp(prefix='shopflow-chaos-report-')))}")
+    return 0 if all(report.is_green for report in reports.values()) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="repeats a run; by default another one each time")
+    parser.add_argument("--run", choices=RUNS, action="append", help="only this part; may be given again")
+    parser.add_argument("--row", action="append", default=[], help="only these rows of the matrix; may be given again")
+    parser.add_argument("--seconds", type=float, default=SECONDS_AT_RANDOM, help="how long chance plays")
+    parser.add_argument("--orders", type=int, default=0, help="chance plays until so many orders were placed")
+    parser.add_argument("--source", type=Path, default=ROOT / "src", help="the services' code, if not this tree's")
+    return parser.parse_args()
+
+
+async def _played(arguments: argparse.Namespace, seed: int) -> dict[str, Report]:
+    chosen = [fault for fault in FAULTS if fault.row in arguments.row] if arguments.row else FAULTS
+    source, rows = arguments.source, arguments.row
+    runs: dict[str, Callable[[], Awaitable[Report]]] = {
+        "steps": lambda: steps(seed, source=source, say=_say, rows=rows),
+        "lasting": lambda: lasting(seed, source=source, say=_say, chosen=chosen),
+        "random": lambda: at_random(seed, source=source, say=_say, seconds=arguments.seconds, orders=arguments.orders),
+    }
+    wanted = arguments.run or (
+        RUNS if not rows else [name for name in ("steps", "lasting") if name != "lasting" or chosen]
+    )
+    reports = {}
+    for name in wanted:
+        _print(f"chaos: {name}")
+        reports[name] = await runs[name]()
+        _summed_up(reports[name])
+    return reports
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+_BEGAN = monotonic()
+
+
+def _say(line: str) -> None:
+    _print(f"{monotonic() - _BEGAN:6.0f} s  {line}")
+
+
+def _summed_up(report: Report) -> None:
+    for each in sorted(report.seen, key=lambda seen: (seen.row, seen.what)):
+        answer = "" if each.median_answer is None else f", half of the answers within {each.median_answer:.2f} s"
+        _print(f"  {each.row:5} {each.what}: {each.times} times, at most {each.slowest:.1f} s to recover{answer}")
+    for violation in report.violations:
+        _print(f"  VIOLATED {violation}")
+    _print(
+        f"  {report.orders} orders, {report.events} events, {report.messages} messages, {report.parked} parked,"
+        f" {report.doubted} in doubt, {len(report.violations)} violations, {report.seconds:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""A run of faults and its verdict: kills and cuts at every step, faults that last, and chance. Prints as it goes.
+
+A seed decides the order of everything and what chance throws; the same seed plays the same run.
+"""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from shutil import copytree
+from time import monotonic
+
+from tests.chaos.acts import ACTS, Scene
+from tests.chaos.checker import Violation, violations
+from tests.chaos.evidence import collected, quiet
+from tests.chaos.faults import FAULTS, Fault, killing
+from tests.chaos.history import Recovery
+from tests.chaos.load import Load, half_answered_within, recovered
+from tests.chaos.people import Person
+from tests.chaos.rows import CUT, KILLED
+from tests.chaos.shop import Shop, opened
+from tests.chaos.steps import Point, Struck, cut_at, killed_at, recorded
+
+QUIET_WITHIN = 150.0
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Seen:
+    """One fault as it was seen: how often, how many seconds until all was well again at worst, and what was wrong."""
+
+    row: str
+    what: str
+    times: int = 0
+    slowest: float = 0.0
+    median_answer: float | None = None
+
+
+@dataclass
+class Report:
+    """What came of a run."""
+
+    seed: int
+    seen: list[Seen] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    orders: int = 0
+    events: int = 0
+    messages: int = 0
+    parked: int = 0
+    doubted: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_green(self) -> bool:
+        """Whether every invariant held."""
+        return not self.violations
+
+
+async def judged(scene: Scene, report: Report) -> list[Violation]:
+    """Wait for rest, collect, and decide."""
+    at_rest = await quiet(scene.shop, within=QUIET_WITHIN)
+    evidence = await collected(scene.shop)
+    found = violations(scene.history, evidence)
+    if not at_rest:
+        found.append(Violation("I9", "everything", f"did not come to rest within {QUIET_WITHIN:.0f} s"))
+    report.violations += [str(each) for each in found]
+    report.orders += len(evidence.orders)
+    report.events += len(evidence.events)
+    report.messages += len(evidence.messages)
+    report.parked += len({event for event, _ in evidence.parked})
+    report.doubted += sum(each.doubts > 0 for each in evidence.notifications)
+    return found
+
+
+async def steps(
+    seed: int, *, source: Path, say: Say, rows: Sequence[str] = (), kinds: Sequence[str] = ("killed", "cut")
+) -> Report:
+    """Every process killed, and every connection cut, at every step of a clean run; or only at the points of `rows`."""
+    report, began = Report(seed), monotonic()
+    async with opened(seed=seed, source=source) as shop:
+        scene = await Scene.set_up(shop)
+        struck = await _strikes(scene, seed, rows=rows, kinds=kinds, say=say)
+        for each in struck:
+            await each.settling
+        _note(report, struck)
+        await judged(scene, report)
+        _keep_logs(shop, report, say)
+    report.seconds = monotonic() - began
+    return report
+
+
+async def _strikes(scene: Scene, seed: int, *, rows: Sequence[str], kinds: Sequence[str], say: Say) -> list[Struck]:
+    if rows:
+        plan = [("killed", point) for row in rows for point in KILLED.get(row, ())]
+        plan += [("cut", point) for row in rows for point in CUT.get(row, ())]
+    else:
+        points = await recorded(scene, list(ACTS))
+        say(f"a clean run took {len(points)} steps")
+        plan = [(kind, point) for kind in kinds for point in points]
+        Random(seed).shuffle(plan)  # noqa: S311 - a seed repeats a run
+    struck = []
+    for number, (kind, point) in enumerate(plan, 1):
+        each = await (killed_at if kind == "killed" else cut_at)(scene, point)
+        say(f"{number}/{len(plan)} {kind} at {point}{'' if each.sprung else ': did not come again'}")
+        struck.append(each)
+    return struck
+
+
+def _note(report: Report, struck: Sequence[Struck]) -> None:
+    """Summed up by row where a point belongs to one, else by process."""
+    rows = {("killed", point): row for row, points in KILLED.items() for point in points}
+    rows |= {("cut", point): row for row, points in CUT.items() for point in points}
+    seen: dict[tuple[str, str], Seen] = {}
+    for each in struck:
+        if not each.sprung:
+            continue
+        named = next((row for (kind, at), row in rows.items() if kind == each.kind and _same(at, each.point)), "")
+        what = f"{each.point.process} {each.kind} at {'this step' if named else 'the other steps'}"
+        entry = seen.setdefault((named, what), Seen(named or "E1", what))
+        entry.times += 1
+        entry.slowest = max(entry.slowest, each.settling.result())
+    report.seen += seen.values()
+
+
+def _same(named: Point, met: Point) -> bool:
+    alike = named.act == met.act and named.link == met.link and named.occurrence == met.occurrence
+    return alike and met.name.startswith(named.name)
+
+
+async def lasting(seed: int, *, source: Path, say: Say, chosen: Sequence[Fault] = FAULTS) -> Report:
+    """Every fault that lasts, one after the other in the seed's order, under load."""
+    report, began = Report(seed), monotonic()
+    order = list(chosen)
+    Random(seed).shuffle(order)  # noqa: S311 - a seed repeats a run
+    async with opened(seed=seed, source=source) as shop:
+        scene = await Scene.set_up(shop)
+        report.seen += await under_load(scene, order, say=say)
+        await judged(scene, report)
+        _keep_logs(shop, report, say)
+    report.seconds = monotonic() - began
+    return report
+
+
+async def under_load(scene: Scene, faults: Sequence[Fault], *, say: Say, pause: float = 0.4) -> list[Seen]:
+    """Play faults while customers order; a fresh order tells when each is over."""
+    seen = []
+    probe = await scene.people.customer()
+    async with Load(scene, pause=pause):
+        for fault in faults:
+            seen.append(await _played(scene, fault, probe=probe))
+            say(f"{fault.row} {fault.what}: {seen[-1].slowest:.1f} s to recover")
+    return seen
+
+
+async def _played(scene: Scene, fault: Fault, *, probe: Person) -> Seen:
+    begin = monotonic()
+    async with fault.begin(scene.shop):
+        await asyncio.sleep(fault.seconds)
+        end = monotonic()
+    name = f"{fault.row} {fault.what}"
+    recovery = await recovered(scene, probe, name, limit=fault.limit)
+    answered = half_answered_within(scene, begin, end) if fault.slowest else None
+    if fault.slowest and answered is not None:
+        scene.history.recoveries.append(Recovery(f"{name}: half of the answers", answered, fault.slowest))
+    return Seen(fault.row, fault.what, 1, recovery.seconds, answered)
+
+
+async def at_random(seed: int, *, source: Path, say: Say, seconds: float, orders: int = 0) -> Report:
+    """Processes killed, links broken and servers stopped by chance, for so long and so many orders (K23)."""
+    report, began = Report(seed), monotonic()
+    dice = Random(seed)  # noqa: S311 - a seed repeats a run
+    async with opened(seed=seed, source=source) as shop:
+        scene = await Scene.set_up(shop)
+        probe = await scene.people.customer()
+        seen = Seen("K23", "processes, links and servers at random", 0, 0.0)
+        async with Load(scene, customers=12 if orders else 6, pause=0.25 if orders else 0.4):
+            while monotonic() - began < seconds or sum(1 for _ in scene.history.of("place")) < orders:
+                fault = _thrown(dice, shop)
+                say(f"{monotonic() - began:.0f} s: {fault.row} {fault.what}")
+                async with fault.begin(shop):
+                    await asyncio.sleep(dice.uniform(0.2, 1.0) * fault.seconds)
+                seen.times += 1
+                if dice.random() < 0.5:
+                    result = await recovered(scene, probe, f"{fault.row} {fault.what}", limit=2 * fault.limit)
+                    seen.slowest = max(seen.slowest, result.seconds)
+        report.seen.append(seen)
+        await judged(scene, report)
+        _keep_logs(shop, report, say)
+    report.seconds = monotonic() - began
+    return report
+
+
+def _thrown(dice: Random, shop: Shop) -> Fault:
+    """A kill as often as everything else together."""
+    if dice.random() < 0.5:
+        return killing(dice.choice(sorted(shop.processes)))
+    return dice.choice([fault for fault in FAULTS if fault.row not in {"B-8", "D-1", "B-1"}])
+
+
+def _keep_logs(shop: Shop, report: Report, say: Say) -> None:
+    """What was said in a run that went wrong stays, for whoever looks into it."""
+    if report.is_green:
+        return
+    folder = Path(tempfile.mkdtemp(prefix=f"shopflow-chaos-seed-{report.seed}-"))
+    copytree(shop.folder, folder, dirs_exist_ok=True)
+    say(f"the logs of this run are in {folder}")
+
+
+def written(reports: dict[str, Report], folder: Path) -> Path:
+    """Keep the figures of a run as JSON; answers the file."""
+    path = folder / "chaos.json"
+    path.write_text(json.dumps({name: asdict(report) for name, report in reports.items()}, indent=1) + "\n")
+    return path

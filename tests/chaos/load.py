@@ -1,0 +1,72 @@
+"""Customers who order all the time, so that a fault always meets something; and probes that tell when it is over."""
+
+import asyncio
+from dataclasses import dataclass, field
+from statistics import median
+from time import monotonic
+from typing import Self
+
+from tests.chaos.acts import Scene
+from tests.chaos.evidence import settled
+from tests.chaos.history import Outcome, Recovery
+from tests.chaos.people import Person
+
+
+@dataclass
+class Load:
+    """So many customers, each with a pause between its orders; every third order is shipped."""
+
+    scene: Scene
+    customers: int = 4
+    pause: float = 0.4
+    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    _stopping: bool = False
+
+    async def __aenter__(self) -> Self:
+        people = [await self.scene.people.customer() for _ in range(self.customers)]
+        self._tasks = [asyncio.create_task(self._orders(person)) for person in people]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def _orders(self, person: Person) -> None:
+        number = 0
+        while not self._stopping:
+            number += 1
+            order_id = await self.scene.people.place(person)
+            if order_id and number % 3 == 0:
+                await self._ship(order_id)
+            await asyncio.sleep(self.scene.shop.dice.uniform(0.5, 1.5) * self.pause)
+
+    async def _ship(self, order_id: str) -> None:
+        for status in ("confirmed", "shipped"):
+            operation = await self.scene.people.advance(self.scene.admin, order_id, status)
+            if operation.outcome is not Outcome.DONE:
+                return
+
+
+async def recovered(scene: Scene, customer: Person, fault: str, *, limit: float) -> Recovery:
+    """Wait until a fresh order is placed and its customer told, again and again until one goes through quickly."""
+    began = monotonic()
+    probes: list[str] = []
+    async with asyncio.timeout(4 * limit):
+        while True:
+            order_id = await scene.people.place(customer)
+            probes.append(order_id)
+            try:
+                async with asyncio.timeout(2.0):
+                    while not await settled(scene.shop, [order_id]):
+                        await asyncio.sleep(0.1)
+            except TimeoutError:
+                continue
+            recovery = Recovery(fault, monotonic() - began, limit)
+            scene.history.recoveries.append(recovery)
+            return recovery
+
+
+def half_answered_within(scene: Scene, begin: float, end: float) -> float:
+    """The median of the seconds that placements asked for in this time took to be answered, well or not."""
+    taken = [took for each in scene.history.of("place") for began, took in each.asked if begin <= began <= end]
+    return median(taken) if taken else 0.0
