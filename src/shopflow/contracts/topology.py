@@ -17,6 +17,11 @@ RETRY_DELAYS: Final = (1, 4, 16)
 PAUSE_DELAY: Final = 30
 """Seconds an uncounted copy waits while its channel is paused (R55)."""
 
+DELIVERY_LIMIT: Final = 1_000_000
+"""How often a broker may deliver one message. RabbitMQ 4 would drop it after the twentieth time, dead-lettered to
+nowhere; here the consumer decides what is parked, and counts crashes itself. Every version since 3.8 takes this number,
+only some take "no limit"."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
@@ -85,7 +90,7 @@ def events_topology(queue_type: str) -> Topology:
     """
     return Topology(
         exchanges=[Exchange(EVENTS_EXCHANGE)],
-        queues=[Queue(each.queue, {"x-queue-type": queue_type}) for each in SUBSCRIPTIONS],
+        queues=[Queue(each.queue, _kept_in(queue_type)) for each in SUBSCRIPTIONS],
         bindings=[Binding(each.queue, EVENTS_EXCHANGE, each.routing_key) for each in SUBSCRIPTIONS],
     )
 
@@ -100,15 +105,14 @@ def consumer_topology(queue_type: str, delays: Sequence[float] = RETRY_DELAYS) -
     ]
     return Topology(
         exchanges=[*events.exchanges, Exchange(DEAD_LETTER_EXCHANGE)],
-        queues=[*events.queues, *waits, Queue(DEAD_LETTER_QUEUE, {"x-queue-type": queue_type})],
+        queues=[*events.queues, *waits, Queue(DEAD_LETTER_QUEUE, _kept_in(queue_type))],
         bindings=[*events.bindings, Binding(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, DEAD_LETTER_PATTERN)],
     )
 
 
 def _wait_queue(subscription: Subscription, delay: float, queue_type: str) -> Queue:
     """One queue for one delay: expiry is looked at only at a queue's head, so delays must not share a queue."""
-    arguments: dict[str, str | int] = {
-        "x-queue-type": queue_type,
+    arguments = _kept_in(queue_type) | {
         "x-message-ttl": int(delay * 1000),
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": subscription.queue,
@@ -116,3 +120,10 @@ def _wait_queue(subscription: Subscription, delay: float, queue_type: str) -> Qu
     if queue_type == "quorum":
         arguments |= {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
     return Queue(subscription.wait_queue(delay), arguments)
+
+
+def _kept_in(queue_type: str) -> dict[str, str | int]:
+    """The arguments of every queue of a type; classic ones know no limit of deliveries."""
+    if queue_type == "quorum":
+        return {"x-queue-type": queue_type, "x-delivery-limit": DELIVERY_LIMIT}
+    return {"x-queue-type": queue_type}

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from shopflow.kit import logs, traces
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, Problem
+from shopflow.kit.rabbitmq.legible import UNREADABLE
 from shopflow.kit.rabbitmq.link import Declared
 from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher, Unroutable
 from shopflow.kit.rabbitmq.subscriber import Delivery, Subscriber, repeatable
@@ -122,6 +123,8 @@ class Consumer:
     async def _receive(self, queue: str, delivery: Delivery) -> None:
         work = self._works[queue]
         traces.current.set(traces.joined_from(delivery.headers))
+        if UNREADABLE in delivery.headers:
+            self._log.warning("headers_unreadable", queue=queue, message_id=delivery.message_id)
         started = perf_counter()
         with self._in_flight.labels(queue).track_inprogress():
             attempt = _attempt(delivery.headers, len(work.wait_queues))

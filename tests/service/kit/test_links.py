@@ -4,10 +4,11 @@ import asyncio
 from contextlib import suppress
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel
 
 from shopflow.contracts.topology import EVENTS_EXCHANGE, SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
+from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher
 from shopflow.kit.rabbitmq.subscriber import Delivery, Subscriber
 from shopflow.local.ports import free_port
@@ -30,7 +31,7 @@ class Swallowing(Publisher):
         super().__init__(url, name="test", topology=events_topology("quorum"), metrics=Metrics())
         self.connecting = asyncio.Event()
 
-    async def _prepare(self, connection: AbstractConnection) -> AbstractChannel:
+    async def _prepare(self, connection: Connection) -> AbstractChannel:
         channel = await super()._prepare(connection)
         self.connecting.set()
         with suppress(asyncio.CancelledError):

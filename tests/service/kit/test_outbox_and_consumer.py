@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import struct
+from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -27,6 +28,7 @@ from shopflow.kit.metrics import Metrics
 from shopflow.kit.outbox import Relay
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import unavailable
+from shopflow.kit.rabbitmq.legible import UNREADABLE
 from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.local.rabbitmq import RabbitMQ
 
@@ -312,17 +314,28 @@ async def test_a_header_that_cannot_be_sent_again_does_not_keep_its_message_from
     assert "a-weight" not in parked.headers
 
 
-async def test_a_message_that_our_library_cannot_read_is_not_fetched_in_a_tight_loop(
-    consume: Consume, foreign: Publish
-) -> None:
-    async def park(_: bytes, __: bool) -> Verdict:
-        return Park("unreadable")
+NEVER = b"T" + struct.pack(">Q", 2**63)  # a time beyond all calendars: our library ends the connection over it
 
-    await foreign({"at": b"T" + struct.pack(">Q", 2**63)})  # a time beyond all calendars: the connection breaks
+
+async def test_a_header_that_our_library_cannot_decode_holds_up_nobody(
+    publisher: Publisher, consume: Consume, foreign: Publish, broker_url: str
+) -> None:
+    bodies: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def park(body: bytes, _: bool) -> Verdict:
+        bodies.put_nowait(body)
+        return Park("unreadable") if body == b"{}" else Done()
+
+    await foreign({"at": NEVER, "origin": "elsewhere", ATTEMPT: 1})
+    await publisher.publish(EVENTS_EXCHANGE, CREATED.routing_key, b"neighbour", message_id="n", headers={})
     with structlog.testing.capture_logs() as lines:
         await consume(park)
-        await asyncio.sleep(3)
-    assert 0 < [line["event"] for line in lines].count("broker_lost") < 8
+        [parked] = await taken(broker_url, DEAD_LETTER_QUEUE, 1)
+        assert {await bodies.get(), await bodies.get()} == {b"{}", b"neighbour"}
+    assert (parked.body, parked.headers["origin"], parked.headers[ATTEMPT]) == (b"{}", "elsewhere", 1)
+    assert b64decode(str(parked.headers[UNREADABLE])).endswith(NEVER)
+    assert "broker_lost" not in [line["event"] for line in lines]
+    assert "headers_unreadable" in [line["event"] for line in lines]
 
 
 async def test_consuming_goes_on_after_the_queue_was_deleted_under_it(

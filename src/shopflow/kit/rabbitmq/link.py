@@ -12,11 +12,12 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
 
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
+from shopflow.kit.rabbitmq.connection import Connection
 
 CLOSE_DEADLINE: Final = 1.0
 """Seconds for each step of leaving a broker that may be gone; a stop has ten for everything."""
@@ -132,6 +133,7 @@ class Link(ABC):
             timeout=_CONNECT_DEADLINE,
             heartbeat=_HEARTBEAT,
             client_properties={"connection_name": self._name},
+            connection_class=Connection,
         )
         try:
             async with asyncio.timeout(_PREPARE_DEADLINE):
@@ -150,13 +152,13 @@ class Link(ABC):
             await self._dismantle(connection)
 
     @abstractmethod
-    async def _prepare(self, connection: AbstractConnection) -> AbstractChannel:
+    async def _prepare(self, connection: Connection) -> AbstractChannel:
         """Opens what this link is for; the life of the connection ends with the channel that it answers."""
 
-    async def _dismantle(self, connection: AbstractConnection) -> None:
+    async def _dismantle(self, connection: Connection) -> None:
         await quietly(connection.close(), within=CLOSE_DEADLINE)
 
-    async def _until_lost(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+    async def _until_lost(self, connection: Connection, channel: AbstractChannel) -> None:
         signs = [
             asyncio.ensure_future(connection.closed()),
             asyncio.ensure_future(channel.closed()),
@@ -168,11 +170,15 @@ class Link(ABC):
             for sign in signs:
                 sign.cancel()
 
-    async def _declare(self, connection: AbstractConnection) -> None:
+    async def _declare(self, connection: Connection) -> None:
         """Declares everything; what exists with other arguments is used as it is, with a warning (C13)."""
         channel = await connection.channel()
         for exchange in self._topology.exchanges:
-            await channel.declare_exchange(exchange.name, aio_pika.ExchangeType.TOPIC, durable=True)
+            try:
+                await channel.declare_exchange(exchange.name, aio_pika.ExchangeType.TOPIC, durable=True)
+            except ChannelPreconditionFailed:
+                self._log.warning("exchange_differs", exchange=exchange.name)
+                channel = await connection.channel()
         for queue in self._topology.queues:
             try:
                 await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))

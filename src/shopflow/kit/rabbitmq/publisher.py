@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractExchange
 from aiormq.exceptions import DeliveryError
 
+from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.link import Link, is_loss
 
 _DEADLINE: Final = 5.0
@@ -67,11 +68,11 @@ class Publisher(Link):
             raise BrokerUnavailable("not connected")
         return await channel.get_exchange(name, ensure=False) if name else channel.default_exchange
 
-    async def _prepare(self, connection: AbstractConnection) -> AbstractChannel:
+    async def _prepare(self, connection: Connection) -> AbstractChannel:
         # Without on_return_raises an unroutable message comes back as a value and would be lost without a word.
         self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         return self._channel
 
-    async def _dismantle(self, connection: AbstractConnection) -> None:
+    async def _dismantle(self, connection: Connection) -> None:
         self._channel = None
         await super()._dismantle(connection)

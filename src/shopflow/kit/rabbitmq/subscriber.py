@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shopflow.kit.metrics import Metrics
+from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.link import CLOSE_DEADLINE, Declared, Link, quietly
 
 _SETTLE_DEADLINE: Final = 2.0
@@ -77,7 +78,7 @@ class Subscriber(Link):
         if self._running:
             await asyncio.wait(self._running, timeout=CLOSE_DEADLINE)
 
-    async def _prepare(self, connection: AbstractConnection) -> AbstractChannel:
+    async def _prepare(self, connection: Connection) -> AbstractChannel:
         channel = await connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=self._prefetch)
         underlay = await channel.get_underlay_channel()

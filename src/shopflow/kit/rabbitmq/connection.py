@@ -1,0 +1,74 @@
+"""A connection to the broker that no message can break, and that knows when the broker takes nothing from us.
+
+It stands between the socket and the AMQP library and sees every frame that comes. It sends nothing of its own.
+"""
+
+import asyncio
+import struct
+from typing import Any, Final
+
+import aio_pika
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from pamqp import constants
+from yarl import URL
+
+from shopflow.kit.rabbitmq.legible import legible
+
+_HEAD: Final = struct.Struct(">BHI")  # of a frame: type, channel, size
+_BLOCKED: Final = struct.pack(">HH", 10, 60)
+_UNBLOCKED: Final = struct.pack(">HH", 10, 61)
+
+
+class Connection(aio_pika.Connection):
+    """A connection as the library makes it, over a reader of ours."""
+
+    def __init__(self, url: URL, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._frames = _Frames(TLSTransportFactory() if self.url.scheme == "amqps" else TCPTransportFactory())
+        self.kwargs["transport_factory"] = self._frames
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker takes no messages from us for now: it is short of memory or of disk (C12)."""
+        return self._frames.reader is not None and self._frames.reader.blocked
+
+
+class _Frames(TransportFactory):
+    def __init__(self, plain: TransportFactory) -> None:
+        self._plain = plain
+        self.reader: _Reader | None = None
+
+    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self._plain.create(url, **options)
+        self.reader = _Reader(reader)
+        return self.reader, writer
+
+
+class _Reader(asyncio.StreamReader):
+    """Hands on, frame by frame, what another reader gets."""
+
+    def __init__(self, source: asyncio.StreamReader) -> None:
+        super().__init__()
+        self._source = source
+        self._left = b""
+        self.blocked = False
+
+    def at_eof(self) -> bool:
+        return not self._left and self._source.at_eof()
+
+    async def readexactly(self, n: int) -> bytes:
+        while len(self._left) < n:
+            self._left += await self._frame()
+        taken, self._left = self._left[:n], self._left[n:]
+        return taken
+
+    async def _frame(self) -> bytes:
+        head = await self._source.readexactly(_HEAD.size)
+        kind, channel, size = _HEAD.unpack(head)
+        rest = await self._source.readexactly(size + 1)
+        if kind == constants.FRAME_HEADER:
+            header = legible(rest[:-1])
+            return _HEAD.pack(kind, channel, len(header)) + header + rest[-1:]
+        if kind == constants.FRAME_METHOD and rest[:4] in {_BLOCKED, _UNBLOCKED}:
+            self.blocked = rest[:4] == _BLOCKED
+        return head + rest
