@@ -14,10 +14,12 @@ from time import monotonic
 
 from tests.chaos.campaign import Report, at_random, lasting, steps, written
 from tests.chaos.faults import FAULTS
+from tests.chaos.rows import CUT, KILLED
+from tests.chaos.several import several
 from tests.chaos.shop import ROOT
 
 SECONDS_AT_RANDOM = 300.0
-RUNS = ("steps", "lasting", "random")
+RUNS = ("steps", "lasting", "several", "random")
 
 
 def main() -> int:
@@ -47,6 +49,7 @@ async def _played(arguments: argparse.Namespace, seed: int) -> dict[str, Report]
     runs: dict[str, Callable[[], Awaitable[Report]]] = {
         "steps": lambda: steps(seed, source=source, say=_say, rows=rows),
         "lasting": lambda: lasting(seed, source=source, say=_say, chosen=chosen),
+        "several": lambda: several(seed, source=source, say=_say, rows=rows),
         "random": lambda: at_random(seed, source=source, say=_say, seconds=arguments.seconds, orders=arguments.orders),
     }
     wanted = arguments.run or (
@@ -58,6 +61,17 @@ async def _played(arguments: argparse.Namespace, seed: int) -> dict[str, Report]
         reports[name] = await runs[name]()
         _summed_up(reports[name])
     return reports
+
+
+def _runs_of(rows: list[str]) -> list[str]:
+    """The runs in which rows occur."""
+    members = {
+        "steps": {*KILLED, *CUT, "E-1"},
+        "lasting": {fault.row for fault in FAULTS},
+        "several": {"K20", "K21", "K22", "B-21"},
+        "random": {"K23"},
+    }
+    return [name for name in RUNS if members[name] & set(rows)]
 
 
 def _print(line: str) -> None:

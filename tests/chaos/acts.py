@@ -1,13 +1,17 @@
 """What a run plays: short acts, each with everything prepared beforehand, so that only the act meets the fault."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import aio_pika
 from tests.chaos.history import History
 from tests.chaos.people import People, Person
 from tests.chaos.shop import Shop
+
+from shopflow.contracts.topology import EVENTS_EXCHANGE
 
 Performance: TypeAlias = Callable[[], Awaitable[list[str]]]
 """Plays the act until the clients know what came of it; answers the orders that it was about."""
@@ -98,6 +102,33 @@ async def parking(scene: Scene) -> Performance:
     return play
 
 
+async def doubling(scene: Scene) -> Performance:
+    """While the provider takes its time, the same event comes again and again (E-1)."""
+    customer = await scene.people.customer()
+    for channel in ("email", "sms"):
+        await scene.shop.fault(channel=channel, mode="stall", seconds=2, count=1, to=customer.contact(channel))
+
+    async def play() -> list[str]:
+        order_id = await scene.people.place(customer)
+        row = await scene.shop.pools["orders"].fetchrow(
+            "SELECT event_id, routing_key, body FROM outbox WHERE subject_id = $1", UUID(order_id)
+        )
+        await _published(scene.shop, row["routing_key"], row["body"], message_id=str(row["event_id"]))
+        return [order_id]
+
+    return play
+
+
+async def _published(shop: Shop, key: str, body: bytes, *, message_id: str) -> None:
+    """Copies of one event, within the seconds that its first handling takes."""
+    connection = await aio_pika.connect(shop.rabbitmq.url)
+    async with connection:
+        exchange = await (await connection.channel()).get_exchange(EVENTS_EXCHANGE, ensure=False)
+        for _ in range(8):
+            await exchange.publish(aio_pika.Message(body, message_id=message_id, content_type="application/json"), key)
+            await asyncio.sleep(0.1)
+
+
 ACTS: dict[str, Callable[[Scene], Awaitable[Performance]]] = {
     "register": registering,
     "refresh": refreshing,
@@ -105,4 +136,5 @@ ACTS: dict[str, Callable[[Scene], Awaitable[Performance]]] = {
     "ship": shipping,
     "retry": retrying,
     "park": parking,
+    "double": doubling,
 }

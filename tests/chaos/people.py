@@ -33,6 +33,10 @@ class Person:
     access: str = ""
     refresh: str = ""
 
+    def contact(self, channel: str) -> str:
+        """Where a channel reaches them."""
+        return self.email if channel == "email" else self.phone
+
     @property
     def headers(self) -> dict[str, str]:
         """What makes a request theirs."""

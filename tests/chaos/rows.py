@@ -34,7 +34,11 @@ KILLED: Final[dict[str, list[Point]]] = {
 """Where the process is killed."""
 
 CUT: Final[dict[str, list[Point]]] = {
-    "B-9": [Point("place", "orders-rabbitmq", f"{IN}ack"), Point("retry", "notifications-rabbitmq", f"{IN}ack")],
+    "B-9": [
+        Point("place", "orders-rabbitmq", f"{OUT}publish order.events"),
+        Point("place", "orders-rabbitmq", f"{IN}ack"),
+        Point("retry", "notifications-rabbitmq", f"{IN}ack"),
+    ],
     "D-11": [
         Point("place", "orders-postgres", f"{IN}{_PLACING}"),
         Point("refresh", "auth-postgres", f"{IN}commit"),

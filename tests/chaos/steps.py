@@ -78,12 +78,15 @@ def _most(step: Step) -> int:
 
 
 class Trap:
-    """Waits for a point; when it is reached, strikes once and cuts the connection before the step is forwarded."""
+    """Waits for a point; when it is reached, strikes once and (`decision`) cuts there, before the step is forwarded."""
 
-    def __init__(self, shop: Shop, point: Point, strike: Callable[[], None]) -> None:
+    def __init__(
+        self, shop: Shop, point: Point, strike: Callable[[], None], *, decision: Decision = Decision.CUT
+    ) -> None:
         self._shop = shop
         self._point = point
         self._strike = strike
+        self._decision = decision
         self._missing = point.occurrence
         self.sprung = asyncio.Event()
 
@@ -103,7 +106,7 @@ class Trap:
             return Decision.PASS
         self._strike()
         self.sprung.set()
-        return Decision.CUT
+        return self._decision
 
 
 @dataclass

@@ -1,0 +1,109 @@
+"""Proof that the proof works: known bugs are put back into a copy of the services, and the suite has to see each.
+
+`make chaos-mutants` runs it. Exit status 0: every bug was found. 1: one was not.
+"""
+
+import asyncio
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree
+
+from tests.chaos.campaign import steps
+from tests.chaos.shop import ROOT
+
+CLAIM = "free_at <= clock_timestamp() AND attempt_id IS NOT DISTINCT FROM $3"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug: what is changed into what, in which file below `src/shopflow`, and the rows that must find it."""
+
+    name: str
+    changes: tuple[tuple[str, str, str], ...]
+    rows: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "the broker's confirm is not waited for",
+        (("kit/rabbitmq/publisher.py", "publisher_confirms=True, on_return_raises=True", "publisher_confirms=False"),),
+        ("B-9",),
+    ),
+    Mutant(
+        "a delivery is sent without a claim",
+        (
+            ("notifications/deliver.py", "notification.status is not DeliveryStatus.QUEUED", "False"),
+            ("notifications/store.py", CLAIM, "true"),
+        ),
+        ("K12",),
+    ),
+    Mutant(
+        "a message is acknowledged before it is handled",
+        (
+            (
+                "kit/consumer.py",
+                "        started = perf_counter()\n",
+                "        started = perf_counter()\n        await delivery.acknowledge()\n",
+            ),
+            ("kit/consumer.py", "        else:\n            await delivery.acknowledge()\n", ""),
+        ),
+        ("K7", "K8"),
+    ),
+    Mutant(
+        "somebody else's lease is not looked at",
+        (("notifications/store.py", "free_at <= clock_timestamp() AND ", ""),),
+        ("E-1",),
+    ),
+    Mutant(
+        "the event is not written with the order",
+        (
+            (
+                "orders/placements.py",
+                "SELECT $13, $1, $14, $15, $16 FROM taken",
+                "SELECT $13, $1, $14, $15, $16 FROM taken WHERE random() < 0.5",
+            ),
+        ),
+        ("K1", "K2", "K3", "K4"),
+    ),
+)
+
+
+def mutated(mutant: Mutant, folder: Path) -> Path:
+    """A copy of the services with the bug in it. Raises ValueError when what it changes is not there exactly once."""
+    source = folder / "src"
+    copytree(ROOT / "src", source)
+    for file, old, new in mutant.changes:
+        path = source / "shopflow" / file
+        text = path.read_text()
+        if text.count(old) != 1:
+            raise ValueError(f"{file} does not hold exactly once: {old!r}")
+        path.write_text(text.replace(old, new))
+    return source
+
+
+async def found(mutant: Mutant) -> list[str]:
+    """What the suite says about a mutant."""
+    with tempfile.TemporaryDirectory(prefix="shopflow-mutant-") as folder:
+        source = mutated(mutant, Path(folder))
+        Path(folder).chmod(0o755)
+        report = await steps(1, source=source, say=lambda _: None, rows=mutant.rows)
+        return report.violations
+
+
+def main() -> int:
+    """Try them one after the other."""
+    missed = 0
+    for mutant in MUTANTS:
+        violations = asyncio.run(found(mutant))
+        missed += not violations
+        verdict = f"found: {violations[0]}" if violations else "NOT FOUND"
+        sys.stdout.write(f"{mutant.name}: {verdict}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{len(MUTANTS) - missed} of {len(MUTANTS)} bugs found\n")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
