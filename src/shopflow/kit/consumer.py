@@ -7,10 +7,12 @@ the broker before the original is acknowledged: a crash between gives a duplicat
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from time import perf_counter
 from typing import Any, Final, TypeAlias, assert_never
 
 from shopflow.kit import logs, traces
+from shopflow.kit.handlings import Handlings
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, Problem
 from shopflow.kit.rabbitmq.legible import UNREADABLE
@@ -22,7 +24,9 @@ PREFETCH: Final = 10
 ATTEMPT: Final = "x-shopflow-attempt"
 REASON: Final = "x-shopflow-reason"
 
-_DEADLINE: Final = 60.0
+_DEADLINE: Final = 45.0
+"""Seconds for one message, below the shortest time after which a broker may take an unacknowledged one away (B-16)."""
+
 _DRAIN_WITHIN: Final = 2.5
 _HAND_BACK_AFTER: Final = 1.0
 
@@ -86,11 +90,20 @@ class Consumer:
         topology: declared before consuming.
         publisher: where copies go; opened and closed by whoever made it.
         metrics: counts of verdicts, messages in flight, time of handling.
+        handlings: counts messages that kill the process; without it nothing but the broker's limit ends a crash loop.
     """
 
     def __init__(
-        self, url: str, *, works: Sequence[Work], topology: Declared, publisher: Publisher, metrics: Metrics
+        self,
+        url: str,
+        *,
+        works: Sequence[Work],
+        topology: Declared,
+        publisher: Publisher,
+        metrics: Metrics,
+        handlings: Handlings | None = None,
     ) -> None:
+        self._handlings = handlings
         self._works = {work.queue: work for work in works}
         self._publisher = publisher
         self._log = logs.logger("consumer")
@@ -133,6 +146,16 @@ class Consumer:
         self._seconds.labels(queue).observe(perf_counter() - started)
 
     async def _verdict(self, work: Work, delivery: Delivery, *, last: bool) -> Verdict:
+        """A verdict in any case: an exception that escaped would leak a prefetch slot for ever (C5)."""
+        try:
+            if delivery.redelivered and self._handlings is not None:
+                async with self._handlings.counted(_identity(work, delivery)) as too_often:
+                    return Park("crash_loop") if too_often else await self._judged(work, delivery, last=last)
+            return await self._judged(work, delivery, last=last)
+        except Problem as problem:
+            return _verdict_of(problem)
+
+    async def _judged(self, work: Work, delivery: Delivery, *, last: bool) -> Verdict:
         try:
             async with asyncio.timeout(_DEADLINE):
                 return await work.handle(delivery.body, last)
@@ -140,7 +163,7 @@ class Consumer:
             return _verdict_of(problem)
         except TimeoutError:
             return Retry("deadline_exceeded")
-        except Exception as error:  # noqa: BLE001 - an exception that escaped would leak a prefetch slot for ever (C5)
+        except Exception as error:  # noqa: BLE001 - as in _verdict
             self._log.error("message_failed", queue=work.queue, error=type(error).__name__, exc_info=error)
             return Retry("internal_error")
 
@@ -184,6 +207,12 @@ class Consumer:
         await self._publisher.publish(
             exchange, key, delivery.body, message_id=delivery.message_id or "", headers={**foreign, **headers}
         )
+
+
+def _identity(work: Work, delivery: Delivery) -> bytes:
+    """The same for every delivery of a message; without an id, for every message with that body."""
+    parts = (work.queue.encode(), (delivery.message_id or "").encode(), delivery.body)
+    return sha256(b"\0".join(parts)).digest()
 
 
 def _attempt(headers: Mapping[str, Any], most: int) -> int:

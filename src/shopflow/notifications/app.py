@@ -16,6 +16,7 @@ from shopflow.contracts.topology import (
 )
 from shopflow.kit.consumer import Consumer, Work
 from shopflow.kit.credentials import Credential
+from shopflow.kit.handlings import Handlings
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.peer import Peer
 from shopflow.kit.postgres import Database
@@ -96,6 +97,7 @@ def build(settings: Settings) -> Application:
         topology=topology,
         publisher=publisher,
         metrics=metrics,
+        handlings=Handlings(database),
     )
     drain = Drain(settings.rabbitmq_url, database, topology=topology, metrics=metrics)
     replay = Replay(database, publisher, metrics=metrics)
