@@ -48,7 +48,17 @@ PATHS = {
         "/orders/{order_id}/status": {"patch"},
         "/orders/{order_id}/history": {"get"},
     },
-    "notifications": {"/notifications": {"get"}, "/notifications/{notification_id}": {"get"}},
+    "notifications": {
+        "/notifications": {"get"},
+        "/notifications/{notification_id}": {"get"},
+        "/notifications/{notification_id}/attempts": {"get"},
+        "/notifications/{notification_id}/resend": {"post"},
+        "/notifications/dead-letters": {"get"},
+        "/notifications/dead-letters/replay": {"post"},
+        "/notifications/dead-letters/{dead_letter_id}": {"get"},
+        "/notifications/dead-letters/{dead_letter_id}/replay": {"post"},
+        "/notifications/dead-letters/{dead_letter_id}/discard": {"post"},
+    },
 }
 
 

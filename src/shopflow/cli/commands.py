@@ -22,6 +22,15 @@ _GROUPS: Final = {
     "orders": ("Run order-service.", {"serve": ("serve:orders", "Serve until SIGTERM.")}),
     "notifications": ("Run notification-service.", {"serve": ("serve:notifications", "Serve until SIGTERM.")}),
     "audit": ("The histories of orders.", {"verify": ("audit:verify", "Recompute every hash chain.")}),
+    "dead-letters": (
+        "Messages that could not be handled.",
+        {
+            "list": ("dead_letters:list_", "List them, those parked last first."),
+            "show": ("dead_letters:show", "Show one with headers and body."),
+            "replay": ("dead_letters:replay", "Put them back into their queues."),
+            "discard": ("dead_letters:discard", "Say that nobody will deal with them."),
+        },
+    ),
     "sandbox": ("The stand-in for SES and Twilio.", {"serve": ("sandbox:serve", "Serve until SIGTERM.")}),
     "token": (
         "Tokens for services.",

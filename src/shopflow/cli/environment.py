@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shopflow.kit.settings import SettingsError, postgres_url, read, setting
+from shopflow.kit.settings import SettingsError, amqp_url, postgres_url, read, setting
 
 T = TypeVar("T")
 
@@ -18,6 +18,16 @@ class _Database:
 @dataclass(frozen=True, kw_only=True)
 class _Secret:
     secret: str = setting("JWT_SECRET", "secret that signs tokens", secret=True, file=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Broker:
+    url: str = setting("RABBITMQ_URL", "the broker that events come from", parse=amqp_url, secret=True)
+
+
+def rabbitmq_url(environ: Mapping[str, str]) -> str:
+    """The broker that RABBITMQ_URL names."""
+    return _read(_Broker, environ).url
 
 
 def database_url(environ: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from shopflow.notifications.bodies import (
     DeadLetterDetail,
     DeadLetterPreview,
 )
-from shopflow.notifications.parking import AWAY, KNOWN_KEYS, LONGEST_SHOWN, Parked, readable, source_queue
+from shopflow.notifications.parking import AWAY, KNOWN_KEYS, LONGEST_SHOWN, Parked, State, readable, source_queue
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -50,6 +50,9 @@ class Away(msgspec.Struct, frozen=True):
     order_id: UUID
     user_id: UUID
 
+
+MOST_PREVIEWED: Final = 100
+"""Messages of which a dry run tells what they would send."""
 
 _CONDITIONS: Final = {
     "state": "state = {}",
@@ -98,9 +101,10 @@ SELECT {_SHOWN} FROM dead_letters WHERE {{matching}} ORDER BY parked_at DESC, id
 """  # noqa: S608 - constants of this file
 
 _OLDEST: Final = """
-WITH total AS (SELECT count(*) AS number FROM dead_letters WHERE {matching}),
+WITH total AS (SELECT count(*) AS number FROM dead_letters WHERE {matching} AND routing_key = ANY($2::text[])),
 page AS (
-    SELECT id, message_id, parked_at FROM dead_letters WHERE {matching} ORDER BY parked_at, id LIMIT $1
+    SELECT id, message_id, parked_at FROM dead_letters
+    WHERE {matching} AND routing_key = ANY($2::text[]) ORDER BY parked_at, id LIMIT $1
 )
 SELECT total.number AS total_items, page.* FROM total LEFT JOIN page ON true ORDER BY page.parked_at, page.id
 """
@@ -173,6 +177,11 @@ RETURNING id, message_id, order_id, user_id
 """  # noqa: S608 - a constant
 
 
+async def are_here(connection: Connection) -> bool:
+    """Whether this database has the table at all."""
+    return bool(await connection.fetchval("SELECT to_regclass('dead_letters') IS NOT NULL"))
+
+
 async def keep(connection: Connection, parked: Parked) -> None:
     """Keeps a parked message; the same one again opens its row again."""
     told = parked.told
@@ -224,10 +233,19 @@ async def detail(connection: Connection, dead_letter_id: UUID) -> DeadLetterDeta
 
 
 async def oldest(connection: Connection, chosen: Filter, *, limit: int) -> tuple[list[tuple[UUID, str]], int]:
-    """Ids and message ids of what a filter lets through, those parked first first, and how many there are in all."""
-    columns, values = _given(chosen)
-    rows = await connection.fetch(_statement(_OLDEST, columns, first=2), limit, *values)
+    """Ids and message ids of what can be replayed, those parked first first, and how many there are in all.
+
+    That is what a filter lets through, is open, and came from a queue of ours.
+    """
+    columns, values = _given(msgspec.structs.replace(chosen, state=State.OPEN))
+    rows = await connection.fetch(_statement(_OLDEST, columns, first=3), limit, KNOWN_KEYS, *values)
     return [(row["id"], row["message_id"]) for row in rows if row["id"] is not None], rows[0]["total_items"]
+
+
+async def dry_run(connection: Connection, chosen: Filter) -> tuple[int, list[DeadLetterPreview]]:
+    """How many messages a replay would take, and what the first of them would send."""
+    found, matched = await oldest(connection, chosen, limit=MOST_PREVIEWED)
+    return matched, await preview(connection, [each for each, _ in found])
 
 
 async def preview(connection: Connection, ids: Sequence[UUID]) -> list[DeadLetterPreview]:

@@ -54,10 +54,6 @@ class Drain:
         await self._subscriber.drain(_DRAIN_WITHIN)
         await self._subscriber.close()
 
-    async def answers(self) -> bool:
-        """Whether the queue is being consumed; for `/ready`."""
-        return await self._subscriber.answers()
-
     async def _receive(self, _: str, delivery: Delivery) -> None:
         try:
             parked = parking.parked(

@@ -1,4 +1,4 @@
-"""Puts parked messages back into the queue they came from, or discards them; each action leaves a row.
+"""Puts parked messages back into the queue they came from; each action leaves a row.
 
 Replaying is safe to repeat at any time, also while the message is on its way already: it opens only channels that
 failed for want of retries, the consumer finds what was sent, and the claims keep two from sending the same. The message
@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 from uuid import UUID, uuid4
 
-import msgspec
-
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
@@ -19,15 +17,11 @@ from shopflow.kit.problems import Kind, Problem, conflict, not_found, unavailabl
 from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Unroutable
 from shopflow.kit.rabbitmq.subscriber import repeatable
 from shopflow.notifications import dead_letters
-from shopflow.notifications.bodies import DeadLetterPreview
 from shopflow.notifications.dead_letters import Filter, Replayable
-from shopflow.notifications.parking import State, headers_to_replay, source_queue
+from shopflow.notifications.parking import headers_to_replay, source_queue
 
 MOST: Final = 1000
 """Messages that one call replays at most: one request must not go on for minutes."""
-
-MOST_SHOWN: Final = 100
-"""Messages of which a dry run tells what they would send."""
 
 _AT_ONCE: Final = 20
 _OWN: Final = frozenset({Kind.CONFLICT, Kind.NOT_FOUND})
@@ -43,15 +37,8 @@ class Wire(Protocol):
     async def answers(self) -> bool: ...
 
 
-class Preview(msgspec.Struct, frozen=True):
-    """How many messages a replay would take, and of the first of them what they would send."""
-
-    matched: int
-    messages: Sequence[DeadLetterPreview]
-
-
 class Replay:
-    """What operators do about parked messages.
+    """Has parked messages handled again.
 
     Args:
         database: where they are kept.
@@ -102,7 +89,7 @@ class Replay:
         Raises:
             Problem: of kind unavailable, when none went back.
         """
-        found, matched = await dead_letters.oldest(self._database, _open(chosen), limit=most)
+        found, matched = await dead_letters.oldest(self._database, chosen, limit=most)
         replayed = 0
         for batch in _apart(found):
             results = await asyncio.gather(
@@ -114,38 +101,6 @@ class Replay:
                     raise trouble
                 break
         return matched, replayed
-
-    async def preview(self, chosen: Filter) -> Preview:
-        """What replaying the open messages that a filter lets through would send; changes nothing."""
-        found, matched = await dead_letters.oldest(self._database, _open(chosen), limit=MOST_SHOWN)
-        return Preview(matched, await dead_letters.preview(self._database, [each for each, _ in found]))
-
-    async def preview_one(self, dead_letter_id: UUID) -> DeadLetterPreview:
-        """What replaying one message would send; changes nothing.
-
-        Raises:
-            Problem: of kind not found.
-        """
-        shown = await dead_letters.preview(self._database, [dead_letter_id])
-        if not shown:
-            raise not_found("dead-letter")
-        return shown[0]
-
-    async def discard(self, dead_letter_id: UUID, *, by: str, reason: str | None) -> None:
-        """Says that nobody will deal with a message; its row stays. Discarding it again changes nothing.
-
-        Raises:
-            Problem: of kind not found; of kind conflict, `dead-letter-replayed`, when it went back to its queue.
-        """
-        if await dead_letters.discard(self._database, dead_letter_id, action_id=uuid4(), by=by, reason=reason):
-            self._done.labels("discarded").inc()
-            self._log.info("dead_letter_discarded", dead_letter_id=str(dead_letter_id), by=by)
-            return
-        match await dead_letters.state(self._database, dead_letter_id):
-            case None:
-                raise not_found("dead-letter")
-            case State.REPLAYED:
-                raise conflict("dead-letter-replayed", "This message went back to its queue; nothing is left of it.")
 
     async def _no_such(self, dead_letter_id: UUID) -> Problem:
         if await dead_letters.state(self._database, dead_letter_id) is None:
@@ -159,10 +114,6 @@ class Replay:
             await self._wire.publish("", queue, letter.body, message_id=letter.message_id, headers=headers)
         except (BrokerUnavailable, Unroutable) as error:
             raise _no_broker() from error
-
-
-def _open(chosen: Filter) -> Filter:
-    return msgspec.structs.replace(chosen, state=State.OPEN)
 
 
 def _apart(found: Sequence[tuple[UUID, str]]) -> Iterator[list[UUID]]:

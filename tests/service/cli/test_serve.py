@@ -225,7 +225,8 @@ def test_settings_are_listed_without_secrets() -> None:
 @pytest.mark.parametrize(
     "words",
     [[], ["up"], ["down"], ["status"], ["logs"], ["demo"], ["migrate"], ["settings"], ["auth", "serve"], ["user"],
-     ["user", "promote"], ["token", "issue"], ["sandbox", "serve"]],
+     ["user", "promote"], ["token", "issue"], ["sandbox", "serve"],
+     ["dead-letters"], ["dead-letters", "replay"]],
 )  # fmt: skip
 def test_every_command_explains_itself(words: list[str]) -> None:
     helped = run(*words, "--help")

@@ -17,7 +17,7 @@ from shopflow.kit.openapi import BEARER, CURSOR_TEXT, INSTANT_TEXT, UUID_TEXT
 from shopflow.kit.pages import CURSOR_MEANING, Page, Stretch, resumed
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import FieldError, Kind, invalid, not_found
-from shopflow.notifications import dead_letters
+from shopflow.notifications import dead_letters, discard
 from shopflow.notifications.bodies import (
     ActOnDeadLetter,
     DeadLetter,
@@ -26,9 +26,9 @@ from shopflow.notifications.bodies import (
     ReplayDeadLetters,
     ReplayedDeadLetters,
 )
-from shopflow.notifications.dead_letters import Filter
+from shopflow.notifications.dead_letters import MOST_PREVIEWED, Filter
 from shopflow.notifications.parking import LONGEST_REASON, State
-from shopflow.notifications.replay import MOST, MOST_SHOWN, Replay
+from shopflow.notifications.replay import MOST, Replay
 
 DeadLetterId = Annotated[str, PathParameter(description="A parked message's UUID.", schema_extra=UUID_TEXT)]
 
@@ -40,7 +40,7 @@ _SAMPLE: Final = {"reason": "the provider is back"}
 
 def routes(database: Database, replay: Replay, *, allow: Allow) -> list[HTTPRouteHandler]:
     """The handlers, all of them for admins."""
-    return [*_reads(database, allow=allow), *_actions(replay, allow=allow)]
+    return [*_reads(database, allow=allow), *_actions(database, replay, allow=allow)]
 
 
 def _reads(database: Database, *, allow: Allow) -> list[HTTPRouteHandler]:
@@ -108,7 +108,7 @@ def _reads(database: Database, *, allow: Allow) -> list[HTTPRouteHandler]:
     return [list_dead_letters, read_dead_letter]
 
 
-def _actions(replay: Replay, *, allow: Allow) -> list[HTTPRouteHandler]:
+def _actions(database: Database, replay: Replay, *, allow: Allow) -> list[HTTPRouteHandler]:
     guards = [allow(Role.ADMIN)]
 
     @post(
@@ -121,7 +121,7 @@ def _actions(replay: Replay, *, allow: Allow) -> list[HTTPRouteHandler]:
         summary="Have open messages handled again",
         description=f"Those that the filter lets through, oldest first, at most {MOST} a call: repeat it until "
         "`matched` is 0. An empty filter means all. Only what was not sent is sent, so that repeating it is safe. With "
-        f"`dry_run` nothing happens, and `would_send` tells of the first {MOST_SHOWN} what would be sent.",
+        f"`dry_run` nothing happens, and `would_send` tells of the first {MOST_PREVIEWED} what would be sent.",
         guards=guards,
         security=BEARER,
         responses=problems(*_OF_BODY),
@@ -129,8 +129,8 @@ def _actions(replay: Replay, *, allow: Allow) -> list[HTTPRouteHandler]:
     async def replay_dead_letters(data: JSONBody[ReplayDeadLetters], request: CallerRequest) -> ReplayedDeadLetters:
         chosen = _chosen(data.filter, prefix="filter.")
         if data.dry_run:
-            preview = await replay.preview(chosen)
-            return ReplayedDeadLetters(preview.matched, 0, list(preview.messages))
+            matched, would_send = await dead_letters.dry_run(database, chosen)
+            return ReplayedDeadLetters(matched, 0, would_send)
         matched, replayed = await replay.replay_matching(chosen, by=request.user.id, reason=data.reason)
         return ReplayedDeadLetters(matched, replayed)
 
@@ -170,7 +170,7 @@ def _actions(replay: Replay, *, allow: Allow) -> list[HTTPRouteHandler]:
     async def discard_dead_letter(
         dead_letter_id: DeadLetterId, data: JSONBody[ActOnDeadLetter], request: CallerRequest
     ) -> None:
-        await replay.discard(_id(dead_letter_id), by=request.user.id, reason=data.reason)
+        await discard.discard(database, _id(dead_letter_id), by=request.user.id, reason=data.reason)
 
     return [replay_dead_letters, replay_dead_letter, discard_dead_letter]
 
