@@ -27,7 +27,8 @@ NETWORK = (
 SERVICE = (
     *("SHOPFLOW_ENV", "LOG_LEVEL", "JWT_SECRET_PREVIOUS", "RATE_LIMIT_AUTH", "RATE_LIMIT_ORDERS"),
     *("RATE_LIMIT_STORAGE_URL", "BCRYPT_COST", "TRUSTED_PROXIES", "CORS_ORIGINS", "SHUTDOWN_DELAY", "ARCHIVE_URL"),
-    *("RABBITMQ_QUEUE_TYPE", "NOTIFICATION_RETRY_DELAYS"),
+    *("RABBITMQ_QUEUE_TYPE", "NOTIFICATION_RETRY_DELAYS", "NOTIFICATION_CHANNEL_PAUSE", "NOTIFICATION_CALLBACKS_URL"),
+    *("AWS_SES_MAX_PER_SECOND", "TWILIO_MAX_PER_SECOND"),
 )  # not HOST: some shells export the machine's name by it, and what `up` starts is for this machine
 SES = ("AWS_SES_REGION", "AWS_SES_FROM_EMAIL")
 TWILIO = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM_NUMBER")
@@ -38,6 +39,7 @@ SANDBOX_SES = {
     "AWS_ACCESS_KEY_ID": "sandbox",
     "AWS_SECRET_ACCESS_KEY": "sandbox",
     "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_SNS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:shopflow-ses-events",
 }
 SANDBOX_TWILIO = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -128,7 +130,7 @@ def _address(present: Mapping[str, str], name: str, *, schemes: tuple[str, ...])
 def _mail(present: Mapping[str, str], *, real: bool, sandbox: str) -> dict[str, str]:
     if real:
         return {name: value for name, value in present.items() if name.startswith("AWS_")}
-    return SANDBOX_SES | {"AWS_ENDPOINT_URL_SESV2": sandbox}
+    return SANDBOX_SES | {"AWS_ENDPOINT_URL_SESV2": sandbox, "AWS_ENDPOINT_URL_SNS": sandbox}
 
 
 def _sms(present: Mapping[str, str], *, real: bool, sandbox: str) -> dict[str, str]:

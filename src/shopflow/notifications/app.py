@@ -23,17 +23,18 @@ from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.kit.rate_limits import RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
-from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, twilio
+from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, sns, twilio
 from shopflow.notifications.channels.gate import Gate
 from shopflow.notifications.deliver import Deliver
 from shopflow.notifications.drain import Drain
+from shopflow.notifications.hear import Hear
 from shopflow.notifications.message import Renderer
 from shopflow.notifications.notification import ChannelName
 from shopflow.notifications.react import React
 from shopflow.notifications.replay import Replay
 from shopflow.notifications.resend import Resend
 from shopflow.notifications.resume import Resume
-from shopflow.notifications.routes import routes
+from shopflow.notifications.routes import callbacks, routes
 from shopflow.notifications.settings import Settings
 
 NAME = "notification-service"
@@ -87,6 +88,14 @@ def build(settings: Settings) -> Application:
     orders = OrdersClient(orders_peer, service_token=for_orders)
     channels = _channels(settings)
     gates = _gates(settings, metrics)
+    topic = _topic(settings, metrics)
+    hear = Hear(
+        database,
+        topic=topic,
+        auth_token=settings.twilio_auth_token,
+        our_number=settings.twilio_from_number,
+        metrics=metrics,
+    )
     deliver = Deliver(database, channels, gates=gates, metrics=metrics)
     react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver, metrics=metrics)
     topology = consumer_topology(settings.queue_type, settings.retry_delays)
@@ -113,9 +122,23 @@ def build(settings: Settings) -> Application:
     return Application(
         name=NAME,
         summary="What customers were told about their orders, by e-mail and SMS.",
-        routes=routes(database, replay, resend, allow=allow),
-        resources=[database, counts, auth_peer, orders_peer, *channels.values(), publisher, consumer, drain, resume,
-                   resend],
+        routes=[
+            *routes(database, replay, resend, allow=allow),
+            *callbacks.routes(hear, public_url=settings.callbacks_url),
+        ],
+        resources=[
+            database,
+            counts,
+            auth_peer,
+            orders_peer,
+            *channels.values(),
+            publisher,
+            consumer,
+            drain,
+            resume,
+            resend,
+            *([topic] if topic else []),
+        ],
         dependencies=[
             Dependency(name="database", answers=database.answers, vital=True),
             Dependency(name="broker", answers=consumer.answers),
@@ -142,8 +165,15 @@ def _channels(settings: Settings) -> dict[ChannelName, OpenedChannel]:
         auth_token=settings.twilio_auth_token,
         from_number=settings.twilio_from_number,
         base_url=settings.twilio_base_url,
+        callback_url=settings.callbacks_url and settings.callbacks_url + callbacks.TWILIO_PATH,
     )
     return {ChannelName.EMAIL: OpenedChannel(email), ChannelName.SMS: OpenedChannel(sms)}
+
+
+def _topic(settings: Settings, metrics: Metrics) -> sns.Topic | None:
+    if settings.sns_topic is None:
+        return None
+    return sns.Topic(settings.sns_topic, endpoint=settings.aws_endpoint_url_sns, metrics=metrics)
 
 
 def _gates(settings: Settings, metrics: Metrics) -> dict[ChannelName, Gate]:

@@ -1,5 +1,6 @@
 """What notification-service reads from its environment (PRD Appendix A, and the extras of docs/operating.md)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,12 @@ def _interval(text: str) -> float:
     if not 0 <= seconds <= 3600:
         raise ValueError("must be seconds from 0 to 3600")
     return seconds
+
+
+def _topic(text: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]{1,256}", text, re.ASCII):
+        raise ValueError("must be the ARN of a topic such as arn:aws:sns:us-east-1:123456789012:ses-events")
+    return text
 
 
 def _phone(text: str) -> str:
@@ -110,6 +117,16 @@ class Settings(ServiceSettings):
         "AWS_SES_MAX_PER_SECOND", "e-mails a second that this instance sends at most, or off", parse=_pace,
         default="off",
     )  # fmt: skip
+    sns_topic: str | None = setting(
+        "AWS_SNS_TOPIC_ARN", "the topic to which SES publishes what becomes of e-mails", parse=_topic, optional=True
+    )
+    aws_endpoint_url_sns: str | None = setting(
+        "AWS_ENDPOINT_URL_SNS", "where SNS is, if not at AWS", parse=settings.http_url, optional=True
+    )
+    callbacks_url: str | None = setting(
+        "NOTIFICATION_CALLBACKS_URL", "base URL at which providers reach this service", parse=settings.http_url,
+        optional=True,
+    )  # fmt: skip
     twilio_pace: float | None = setting(
         "TWILIO_MAX_PER_SECOND", "SMS a second that this instance sends at most, or off", parse=_pace, default="off",
     )  # fmt: skip
@@ -125,7 +142,11 @@ class Settings(ServiceSettings):
     def __post_init__(self) -> None:
         if self.env is not Environment.PRODUCTION:
             return
-        places = {"AWS_ENDPOINT_URL_SESV2": self.aws_endpoint_url_sesv2, "TWILIO_BASE_URL": self.twilio_base_url}
+        places = {
+            "AWS_ENDPOINT_URL_SESV2": self.aws_endpoint_url_sesv2,
+            "AWS_ENDPOINT_URL_SNS": self.aws_endpoint_url_sns,
+            "TWILIO_BASE_URL": self.twilio_base_url,
+        }
         sandboxes = [name for name, url in places.items() if url and urlsplit(url).hostname in _LOOPBACK]
         if sandboxes:
             raise ValueError("\n".join(f"{name} names a sandbox, which production refuses" for name in sandboxes))

@@ -32,6 +32,7 @@ from shopflow.notifications.channels import (
     pause,
     reason,
 )
+from shopflow.notifications.channels.twilio_callbacks import NOTIFICATION
 from shopflow.notifications.notification import LONGEST_REFERENCE
 
 DEADLINES = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
@@ -77,14 +78,25 @@ class Refusal(msgspec.Struct, frozen=True):
 class TwilioChannel:
     """SMS from one number of one account, over one pool of connections."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, account_sid: str, from_number: str, base_url: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        account_sid: str,
+        from_number: str,
+        base_url: str,
+        callback_url: str | None = None,
+    ) -> None:
         self._session = session
+        self._callback_url = callback_url
         self._from = from_number
         self._url = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Messages.json"
 
     async def send(self, outgoing: Outgoing) -> Outcome:
         """Hand one SMS to Twilio."""
         form = {"To": outgoing.to, "From": self._from, "Body": outgoing.text}
+        if self._callback_url is not None:
+            form["StatusCallback"] = f"{self._callback_url}?{NOTIFICATION}={outgoing.notification_id}"
         try:
             async with self._session.post(self._url, data=form, allow_redirects=False) as response:
                 status, headers, body = response.status, response.headers, await _bounded(response, MOST_BYTES)
@@ -117,16 +129,23 @@ class TwilioChannel:
 
 @asynccontextmanager
 async def opened(
-    *, account_sid: str, auth_token: str, from_number: str, base_url: str = "https://api.twilio.com"
+    *,
+    account_sid: str,
+    auth_token: str,
+    from_number: str,
+    base_url: str = "https://api.twilio.com",
+    callback_url: str | None = None,
 ) -> AsyncIterator[TwilioChannel]:
-    """Open the channel for as long as the context lasts."""
+    """Open the channel for as long as the context lasts; Twilio tells `callback_url` what becomes of each SMS."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=300),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Authorization": aiohttp.encode_basic_auth(account_sid, auth_token), "Accept": "application/json"},
         timeout=DEADLINES,
     ) as session:
-        yield TwilioChannel(session, account_sid=account_sid, from_number=from_number, base_url=base_url)
+        yield TwilioChannel(
+            session, account_sid=account_sid, from_number=from_number, base_url=base_url, callback_url=callback_url
+        )
 
 
 async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
