@@ -1,6 +1,6 @@
 # What a person types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status check test test-pg16 bench-quick attack fuzz setup lock
+.PHONY: help up demo down status check test test-pg16 bench-quick attack fuzz chaos soak chaos-mutants setup lock
 
 PYTHON ?= python3
 export PYTHON
@@ -47,6 +47,18 @@ bench-quick: ## the first figures, in three minutes
 fuzz: ## long runs of generated input: requests, tokens, messages; up to 20 minutes
 	@scripts/setup dev
 	@scripts/fuzz
+
+chaos: ## kill, cut and stop everything at every step; under 40 minutes
+	@scripts/setup dev
+	@scripts/chaos
+
+soak: ## faults by chance for 20,000 orders, a backlog, providers that are away; under 75 minutes
+	@scripts/setup dev
+	@scripts/soak
+
+chaos-mutants: ## put known bugs back: the faults have to find each
+	@scripts/setup dev
+	@scripts/chaos-mutants
 
 setup: ## make .venv with everything for development
 	@scripts/setup dev

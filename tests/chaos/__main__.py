@@ -59,7 +59,8 @@ async def _played(arguments: argparse.Namespace, seed: int) -> dict[str, Report]
     for name in wanted:
         _print(f"chaos: {name}")
         reports[name] = await runs[name]()
-        _summed_up(reports[name])
+        for line in reports[name].lines():
+            _print(line)
     return reports
 
 
@@ -84,18 +85,6 @@ _BEGAN = monotonic()
 
 def _say(line: str) -> None:
     _print(f"{monotonic() - _BEGAN:6.0f} s  {line}")
-
-
-def _summed_up(report: Report) -> None:
-    for each in sorted(report.seen, key=lambda seen: (seen.row, seen.what)):
-        answer = "" if each.median_answer is None else f", half of the answers within {each.median_answer:.2f} s"
-        _print(f"  {each.row:5} {each.what}: {each.times} times, at most {each.slowest:.1f} s to recover{answer}")
-    for violation in report.violations:
-        _print(f"  VIOLATED {violation}")
-    _print(
-        f"  {report.orders} orders, {report.events} events, {report.messages} messages, {report.parked} parked,"
-        f" {report.doubted} in doubt, {len(report.violations)} violations, {report.seconds:.0f} s"
-    )
 
 
 if __name__ == "__main__":

@@ -19,19 +19,23 @@ Performance: TypeAlias = Callable[[], Awaitable[list[str]]]
 
 @dataclass
 class Scene:
-    """Where acts are played: the shop, its people, and an admin."""
+    """Where acts are played: the shop, its people, and an admin.
+
+    `patience` is how many seconds it is waited for what does not settle.
+    """
 
     shop: Shop
     history: History
     people: People
     admin: Person = field(default_factory=lambda: Person("", ""))
+    patience: float = 150.0
 
     @classmethod
-    async def set_up(cls, shop: Shop) -> "Scene":
+    async def set_up(cls, shop: Shop, *, patience: float = 150.0) -> "Scene":
         """A scene with an admin."""
         history = History()
         people = People(shop, history)
-        return cls(shop, history, people, await people.admin())
+        return cls(shop, history, people, await people.admin(), patience)
 
 
 async def registering(scene: Scene) -> Performance:

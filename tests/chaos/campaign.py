@@ -6,7 +6,7 @@ A seed decides the order of everything and what chance throws; the same seed pla
 import asyncio
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.chaos.rows import CUT, KILLED
 from tests.chaos.shop import Shop, opened
 from tests.chaos.steps import Point, Struck, cut_at, killed_at, recorded
 
-QUIET_WITHIN = 150.0
+PATIENCE = 150.0
 
 Say = Callable[[str], None]
 
@@ -60,30 +60,47 @@ class Report:
         """Whether every invariant held."""
         return not self.violations
 
+    def lines(self) -> Iterator[str]:
+        """What a person reads of it."""
+        for each in sorted(self.seen, key=lambda seen: (seen.row, seen.what)):
+            answer = "" if each.median_answer is None else f", half of the answers within {each.median_answer:.2f} s"
+            yield f"  {each.row:5} {each.what}: {each.times} times, at most {each.slowest:.1f} s to recover{answer}"
+        yield from (f"  VIOLATED {violation}" for violation in self.violations)
+        yield (
+            f"  {self.orders} orders, {self.events} events, {self.messages} messages, {self.parked} parked,"
+            f" {self.doubted} in doubt, {len(self.violations)} violations, {self.seconds:.0f} s"
+        )
+
 
 async def judged(scene: Scene, report: Report) -> list[Violation]:
     """Wait for rest, collect, and decide."""
-    at_rest = await quiet(scene.shop, within=QUIET_WITHIN)
+    at_rest = await quiet(scene.shop, within=scene.patience)
     evidence = await collected(scene.shop)
     found = violations(scene.history, evidence)
     if not at_rest:
-        found.append(Violation("I9", "everything", f"did not come to rest within {QUIET_WITHIN:.0f} s"))
+        found.append(Violation("I9", "everything", f"did not come to rest within {scene.patience:.0f} s"))
     report.violations += [str(each) for each in found]
-    report.orders += len(evidence.orders)
-    report.events += len(evidence.events)
-    report.messages += len(evidence.messages)
-    report.parked += len({event for event, _ in evidence.parked})
-    report.doubted += sum(each.doubts > 0 for each in evidence.notifications)
+    report.orders = len(evidence.orders)
+    report.events = len(evidence.events)
+    report.messages = len(evidence.messages)
+    report.parked = len({event for event, _ in evidence.parked})
+    report.doubted = sum(each.doubts > 0 for each in evidence.notifications)
     return found
 
 
 async def steps(
-    seed: int, *, source: Path, say: Say, rows: Sequence[str] = (), kinds: Sequence[str] = ("killed", "cut")
+    seed: int,
+    *,
+    source: Path,
+    say: Say,
+    rows: Sequence[str] = (),
+    kinds: Sequence[str] = ("killed", "cut"),
+    patience: float = PATIENCE,
 ) -> Report:
     """Every process killed, and every connection cut, at every step of a clean run; or only at the points of `rows`."""
     report, began = Report(seed), monotonic()
     async with opened(seed=seed, source=source) as shop:
-        scene = await Scene.set_up(shop)
+        scene = await Scene.set_up(shop, patience=patience)
         struck = await _strikes(scene, seed, rows=rows, kinds=kinds, say=say)
         if "E-1" in rows:
             await (await ACTS["double"](scene))()
@@ -148,11 +165,13 @@ async def lasting(seed: int, *, source: Path, say: Say, chosen: Sequence[Fault] 
     return report
 
 
-async def under_load(scene: Scene, faults: Sequence[Fault], *, say: Say, pause: float = 0.4) -> list[Seen]:
+async def under_load(
+    scene: Scene, faults: Sequence[Fault], *, say: Say, customers: int = 4, pause: float = 0.4
+) -> list[Seen]:
     """Play faults while customers order; a fresh order tells when each is over."""
     seen = []
     probe = await scene.people.customer()
-    async with Load(scene, pause=pause):
+    async with Load(scene, customers=customers, pause=pause):
         for fault in faults:
             seen.append(await _played(scene, fault, probe=probe))
             say(f"{fault.row} {fault.what}: {seen[-1].slowest:.1f} s to recover")

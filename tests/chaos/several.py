@@ -35,7 +35,7 @@ async def several(seed: int, *, source: Path, say: Say, rows: Sequence[str] = ()
     async with opened(seed=seed, source=source) as shop:
         scene = await Scene.set_up(shop)
         if "K22" in wanted:
-            report.seen.append(await _poisoned(scene, say=say))
+            report.seen.append(await _poisoned(scene, report, say=say))
         if {"K20", "K21"} & set(wanted):
             await _joined(shop, "notifications-2", "orders-2")
         for row, point, name in FREEZES:
@@ -82,7 +82,7 @@ async def _stood_still(scene: Scene, row: str, point: Point, name: str, *, say: 
     return Seen(row, f"{name} frozen for {FROZEN:.0f} s at {point.name}", 1, seconds)
 
 
-async def _poisoned(scene: Scene, *, say: Say) -> Seen:
+async def _poisoned(scene: Scene, report: Report, *, say: Say) -> Seen:
     """A message whose handling kills the process each time is parked, and its neighbours are delivered (K22)."""
     customer = await scene.people.customer()
     process = scene.shop.processes["notifications"]
@@ -114,7 +114,9 @@ async def _poisoned(scene: Scene, *, say: Say) -> Seen:
     await scene.shop.ready("notifications")
     neighbours = [await scene.people.place(customer) for _ in range(3)]
     seconds = await told_within(scene, neighbours, TAKEN_OVER_WITHIN)
-    say(f"K22 a message that kills: {crashes} crashes, parked: {await _is_parked(scene, order_id)}")
+    say(f"K22 a message that kills: {crashes} crashes")
+    if not await _is_parked(scene, order_id):
+        report.violations.append(f"K22 the event of order {order_id} is not parked after {crashes} crashes")
     return Seen("K22", "a message that kills whoever handles it", crashes, seconds)
 
 

@@ -36,6 +36,8 @@ DATABASE_PASSWORD = "only-for-chaos"
 TWILIO_TOKEN = "a-token-of-twilio-under-fault"
 READY_WITHIN = 60.0
 STOPPED_WITHIN = 15.0
+MESSAGES = 500_000
+"""So many the provider remembers: all of a run's."""
 LADDER = "0.2,0.4,0.8"
 """Seconds between retries that a run need not wait for."""
 
@@ -276,7 +278,7 @@ async def opened(
             stack.enter_async_context(embedded_postgres.throwaway(options=options)),
             stack.enter_async_context(embedded_rabbitmq.throwaway()),
         )
-        provider = await stack.enter_async_context(sandbox.opened())
+        provider = await stack.enter_async_context(sandbox.opened(keep=MESSAGES))
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         dice = Random(seed)  # noqa: S311 - a seed repeats a run
         shop = Shop(folder, source, dice, postgres, rabbitmq, provider, http, ladder=ladder)

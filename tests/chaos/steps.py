@@ -161,7 +161,7 @@ async def _struck(
 
 async def _settling(scene: Scene, fault: str, orders: list[str], since: float) -> float:
     """Wait for what the act led to, and note how long it took; the checker judges that."""
-    await _settle(scene, orders, within=2 * RECOVERS_WITHIN)
+    await _settle(scene, orders, within=scene.patience)
     seconds = monotonic() - since
     scene.history.recoveries.append(Recovery(fault, seconds, RECOVERS_WITHIN))
     return seconds
