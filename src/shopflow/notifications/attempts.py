@@ -9,22 +9,26 @@ from shopflow.kit.postgres import Connection, Row
 from shopflow.notifications.attempt import UNFINISHED, trouble
 from shopflow.notifications.bodies import AttemptForAdmins
 
-_SHOWN: Final = "id, started_at, ended_at, outcome, code, provider_ref, reason"
+_SHOWN: Final = """
+SELECT id, started_at, ended_at, outcome, attempts.code, provider_ref, reason, receipts.state AS receipt
+FROM attempts LEFT JOIN receipts USING (notification_id, provider_ref)
+WHERE notification_id = $1
+"""
 
 _PAGE: Final = f"""
-SELECT {_SHOWN} FROM attempts WHERE notification_id = $1 ORDER BY started_at, id LIMIT $2 OFFSET $3
-"""  # noqa: S608 - constants of this file
+{_SHOWN} ORDER BY started_at, id LIMIT $2 OFFSET $3
+"""
 
 _NUMBER: Final = "SELECT count(*) FROM attempts WHERE notification_id = $1"
 
 _BEGINNING: Final = f"""
-SELECT {_SHOWN} FROM attempts WHERE notification_id = $1 ORDER BY started_at, id LIMIT $2
-"""  # noqa: S608 - as above
+{_SHOWN} ORDER BY started_at, id LIMIT $2
+"""
 
 _BEHIND: Final = f"""
-SELECT {_SHOWN} FROM attempts WHERE notification_id = $1 AND (started_at, id) > ($3, $4)
+{_SHOWN} AND (started_at, id) > ($3, $4)
 ORDER BY started_at, id LIMIT $2
-"""  # noqa: S608 - as above
+"""
 
 
 async def page(
@@ -64,6 +68,7 @@ def _attempt(row: Row) -> AttemptForAdmins:
         id=str(row["id"]),
         at=timestamp(row["started_at"]),
         outcome=row["outcome"] or UNFINISHED,
+        receipt=row["receipt"],
         class_=trouble(row["outcome"], row["reason"]),
         ended_at=timestamp_or_none(row["ended_at"]),
         code=row["code"],

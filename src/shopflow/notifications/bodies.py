@@ -46,14 +46,16 @@ class NotificationDetail(msgspec.Struct, frozen=True):
 class Attempt(msgspec.Struct, frozen=True):
     """One attempt to deliver a notification, as its customer sees it.
 
-    `outcome` is `accepted`, `adopted`, `rejected`, `failed`, `misconfigured`, `in_doubt`, or `unfinished` while it runs
-    and for good when its process died. `class` says what kind of trouble it was; null for what was sent.
+    `outcome` is `accepted`, `adopted`, `rejected`, `failed`, `misconfigured`, `in_doubt`, `suppressed`, `late`, or
+    `unfinished` while it runs and for good when its process died. `class` says what kind of trouble it was; null for
+    what was sent. `receipt` is how far the message came, as its provider reported last; null without a report.
     """
 
     id: str
     at: Timestamp
     outcome: str
     class_: str | None = msgspec.field(name="class")
+    receipt: str | None
 
 
 class AttemptForAdmins(Attempt, frozen=True):
@@ -67,7 +69,7 @@ class AttemptForAdmins(Attempt, frozen=True):
 
 def for_customers(attempts: Sequence[AttemptForAdmins]) -> list[Attempt]:
     """Attempts without what the provider said."""
-    return [Attempt(each.id, each.at, each.outcome, each.class_) for each in attempts]
+    return [Attempt(each.id, each.at, each.outcome, each.class_, each.receipt) for each in attempts]
 
 
 class Resend(msgspec.Struct, frozen=True):

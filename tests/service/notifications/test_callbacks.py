@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from litestar import Request, Response, get, post
 from tests.service.notifications.shop import Service, Shop, created, until
 
+from shopflow.contracts.identity import Role
 from shopflow.contracts.orders import Order
 from shopflow.contracts.topology import RETRY_DELAYS
 from shopflow.kit.metrics import Metrics
@@ -176,6 +177,10 @@ async def test_what_became_of_both_messages_is_kept_and_moves_no_status(heard: S
     for message in await heard.messages():
         await told(heard, message["id"], "delivered")
     assert await receipts(heard) == [("delivered", None)] * 2
+    [row] = await heard.rows("SELECT id::text FROM notifications WHERE channel = 'email'")
+    owner = heard.auth.token(Role.CUSTOMER, order.user_id)
+    [attempt] = (await heard.ask(f"/notifications/{row['id']}/attempts", owner))["data"]
+    assert (attempt["outcome"], attempt["receipt"]) == ("accepted", "delivered")
     assert await heard.states(order) == {"order_created.email": "sent", "order_created.sms": "sent"}
     assert await suppressed(heard) == []
 

@@ -116,6 +116,7 @@ SES_ANSWERS: list[tuple[dict[str, Any], Any]] = [
     ({"status": 400, "code": "MessageRejected", "message": "Email contains a virus"}, Rejection.CONTENT),
     ({"status": 400, "code": "BadRequestException", "message": "Illegal address"}, Rejection.RECIPIENT),
     ({"status": 400, "code": "NeverHeardOfException"}, Rejection.CONTENT),
+    ({"status": 404, "code": "NotFoundException"}, Misconfigured),
     (
         {
             "status": 400,
@@ -142,6 +143,8 @@ TWILIO_ANSWERS: list[tuple[dict[str, Any], Any]] = [
     ({"status": 400, "code": 21614}, Rejection.RECIPIENT),
     ({"status": 400, "code": 21610}, Rejection.RECIPIENT),
     ({"status": 400, "code": 21408}, Rejection.RECIPIENT),
+    ({"status": 400, "code": 21606}, Rejection.RECIPIENT),
+    ({"status": 400, "code": 21612}, Rejection.RECIPIENT),
     ({"status": 400, "code": 21617}, Rejection.CONTENT),
     ({"status": 400, "code": 99999}, Rejection.CONTENT),
     ({"status": 401, "code": 20003}, Misconfigured),
@@ -163,6 +166,7 @@ def assert_class(outcome: object, expected: Any) -> None:
             assert not getattr(outcome, "throttled", False)
 
 
+@pytest.mark.row("P-3", "P-4")
 @pytest.mark.parametrize(("answer", "expected"), SES_ANSWERS)
 async def test_each_error_of_ses_becomes_the_outcome_of_its_class(
     email: Channel, control: ClientSession, answer: dict[str, Any], expected: Any
@@ -176,6 +180,7 @@ async def test_each_error_of_ses_becomes_the_outcome_of_its_class(
     assert await messages(control) == []
 
 
+@pytest.mark.row("P-7", "P-8", "P-9", "P-11")
 @pytest.mark.parametrize(("answer", "expected"), TWILIO_ANSWERS)
 async def test_each_error_of_twilio_becomes_the_outcome_of_its_class(
     sms: Channel, control: ClientSession, answer: dict[str, Any], expected: Any
@@ -218,6 +223,7 @@ GARBAGE: list[tuple[dict[str, Any], type]] = [
 ]
 
 
+@pytest.mark.row("P-12")
 @pytest.mark.parametrize(("answer", "expected"), GARBAGE)
 async def test_an_answer_that_is_not_the_providers_never_counts_as_sent(
     email: Channel, sms: Channel, control: ClientSession, answer: dict[str, Any], expected: type
@@ -230,6 +236,7 @@ async def test_an_answer_that_is_not_the_providers_never_counts_as_sent(
     assert (await requests(control, "email"), await requests(control, "sms")) == (1, 1)
 
 
+@pytest.mark.row("P-12")
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_not_followed_with_the_customers_message(
     email: Channel, sms: Channel, control: ClientSession, status: int
@@ -258,6 +265,7 @@ async def test_a_lost_answer_leaves_the_send_in_doubt_after_one_request(
     assert len(await messages(control)) == 2 * accepted
 
 
+@pytest.mark.row("P-13")
 async def test_a_stalling_provider_leaves_the_send_in_doubt_after_one_request_of_five_seconds(
     email: Channel, sms: Channel, control: ClientSession
 ) -> None:

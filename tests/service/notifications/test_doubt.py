@@ -12,6 +12,7 @@ BOTH = {"order_created.email": "sent", "order_created.sms": "sent"}
 SMS = "SELECT * FROM notifications WHERE channel = 'sms'"
 
 
+@pytest.mark.row("P-10")
 async def test_an_sms_that_was_taken_without_an_answer_is_found_in_the_list_and_not_sent_again(shop: Shop) -> None:
     order = shop.order()
     await shop.fail("sms", "accept_then_drop", count=1)
@@ -118,10 +119,18 @@ async def test_an_email_in_doubt_is_sent_again_at_the_next_retry(shop: Shop) -> 
     assert len(await shop.messages("sms")) == 1
 
 
-async def test_an_email_that_stays_in_doubt_has_failed_after_four_attempts_and_says_so(shop: Shop) -> None:
-    await shop.fail("email", "garbage")
+@pytest.mark.row("P-5")
+@pytest.mark.parametrize(("fault", "received"), [("accept_then_drop", 2), ("garbage", 0), ("refuse", 0)])
+async def test_an_email_that_is_in_doubt_twice_has_failed_says_so_and_is_not_sent_a_third_time(
+    shop: Shop, fault: str, received: int
+) -> None:
+    await shop.fail("email", fault)
     await shop.publish(created(shop.order()))
-    await shop.parked()
+    await shop.until_verdicts(retry=1, park=1)
+    [parked] = await shop.parked()
+    assert parked.headers[REASON] == "provider_failed"
+    assert (await shop.requests("email"), len(await shop.messages("email"))) == (2, received)
+    assert await shop.outcomes("email") == ["in_doubt", "in_doubt"]
     [row] = await shop.rows("SELECT status, error_message FROM notifications WHERE channel = 'email'")
     assert row["status"] == "failed"
     assert row["error_message"].startswith("it may have been sent: ")
@@ -149,6 +158,36 @@ async def test_an_attempt_that_died_with_its_process_is_in_doubt(shop: Shop) -> 
     assert await shop.outcomes("sms") == [None, "adopted"]
     assert await shop.outcomes("email") == [None, "accepted"]
     assert (len(await shop.messages("sms")), len(await shop.messages("email"))) == (1, 2)
+
+
+async def test_an_email_whose_process_died_twice_is_for_an_operator_who_may_send_it_once_more(shop: Shop) -> None:
+    order = shop.order()
+    body = created(order)
+    await shop.publish(body)
+    await shop.until_verdicts(done=1)
+    await shop.rows("""
+        WITH undone AS (
+            UPDATE notifications SET status = 'queued', provider_ref = NULL, sent_at = NULL WHERE channel = 'email'
+            RETURNING id
+        ), unended AS (
+            UPDATE attempts SET outcome = NULL, ended_at = NULL FROM undone WHERE notification_id = undone.id
+        ), another AS (
+            INSERT INTO attempts (id, notification_id, last) SELECT gen_random_uuid(), id, false FROM undone
+        )
+        UPDATE deliveries SET free_at = now() FROM undone WHERE notification_id = undone.id
+    """)
+    await shop.publish(body)
+    await shop.until_verdicts(done=1, park=1)
+    assert await shop.requests("email") == 1
+    [row] = await shop.rows("SELECT status, error_message FROM notifications WHERE channel = 'email'")
+    assert tuple(row) == ("failed", "in_doubt: 2 e-mails may have been sent, of which nobody knows")
+    [letter] = await shop.parked()
+    await shop.rows("UPDATE deliveries SET exhausted = false, free_at = now() WHERE exhausted")
+    await shop.rows("UPDATE notifications SET status = 'queued', error_message = NULL WHERE status = 'failed'")
+    await shop.publish(letter.body)
+    await shop.until_verdicts(done=2, park=1)
+    assert await shop.states(order) == BOTH
+    assert (await shop.requests("email"), len(await shop.messages("sms"))) == (2, 1)
 
 
 async def test_two_handlers_of_an_event_in_doubt_send_one_sms(shop: Shop) -> None:

@@ -13,6 +13,7 @@ DOWN: dict[str, Any] = {"mode": "error", "status": 503}
 CODES = {"email": "ServiceUnavailable", "sms": 20503}
 
 
+@pytest.mark.row("P-14", "P-8")
 async def test_an_sms_that_fails_twice_goes_through_while_the_email_is_sent_once(shop: Shop) -> None:
     order = shop.order()
     await shop.fail("sms", **DOWN, code=CODES["sms"], count=2)
@@ -25,6 +26,7 @@ async def test_an_sms_that_fails_twice_goes_through_while_the_email_is_sent_once
     assert await shop.outcomes("email") == ["accepted"]
 
 
+@pytest.mark.row("P-1")
 @pytest.mark.parametrize("channel", ["email", "sms"])
 async def test_a_message_may_go_through_on_the_last_of_four_attempts(shop: Shop, channel: str) -> None:
     order = shop.order()
@@ -35,6 +37,7 @@ async def test_a_message_may_go_through_on_the_last_of_four_attempts(shop: Shop,
     assert await shop.outcomes(channel) == ["failed", "failed", "failed", "accepted"]
 
 
+@pytest.mark.row("P-1", "P-14")
 @pytest.mark.parametrize(
     ("make", "subscription", "key"),
     [(created, CREATED, "order.created.failed"), (shipped, SHIPPED, "order.shipped.failed")],
@@ -95,6 +98,7 @@ PERMANENT: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.row("P-3", "P-7")
 @pytest.mark.parametrize("channel", PERMANENT)
 async def test_what_the_provider_will_never_take_has_failed_at_once_and_is_not_parked(shop: Shop, channel: str) -> None:
     other = "sms" if channel == "email" else "email"
