@@ -130,8 +130,8 @@ class Consumer:
         await self._subscriber.close()
 
     async def answers(self) -> bool:
-        """Whether messages are being consumed; for `/ready`."""
-        return await self._subscriber.answers()
+        """Whether messages are being consumed and copies can be published; for `/ready`."""
+        return await self._subscriber.answers() and await self._publisher.answers()
 
     async def _receive(self, queue: str, delivery: Delivery) -> None:
         work = self._works[queue]

@@ -66,7 +66,8 @@ WHERE event_id = ANY ($1::uuid[]) AND published_at IS NULL
 POSTPONE: Final = """
 UPDATE outbox
 SET claimed_by = NULL,
-    claimed_until = clock_timestamp() + make_interval(secs => least(10, 0.1 * 2 ^ least(attempts, 9)))
+    claimed_until = clock_timestamp()
+        + make_interval(secs => least(10, 0.1 * 2 ^ least(attempts, 9)) * (0.5 + random() / 2))
 WHERE event_id = ANY ($1::uuid[]) AND claimed_by = $2 AND published_at IS NULL
 """
 

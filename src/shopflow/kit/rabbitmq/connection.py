@@ -32,15 +32,21 @@ class Connection(aio_pika.Connection):
         """Whether the broker takes no messages from us for now: it is short of memory or of disk (C12)."""
         return self._frames.reader is not None and self._frames.reader.blocked
 
+    def abandon(self) -> None:
+        """Closes the socket without a word: one whose other end is silent would stay open for ever."""
+        if self._frames.writer is not None:
+            self._frames.writer.transport.abort()
+
 
 class _Frames(TransportFactory):
     def __init__(self, plain: TransportFactory) -> None:
         self._plain = plain
         self.reader: _Reader | None = None
+        self.writer: asyncio.StreamWriter | None = None
 
     async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await self._plain.create(url, **options)
-        self.reader = _Reader(reader)
+        self.reader, self.writer = _Reader(reader), writer
         return self.reader, writer
 
 

@@ -157,18 +157,28 @@ class Link(ABC):
 
     async def _dismantle(self, connection: Connection) -> None:
         await quietly(connection.close(), within=CLOSE_DEADLINE)
+        connection.abandon()
 
     async def _until_lost(self, connection: Connection, channel: AbstractChannel) -> None:
+        stalled = asyncio.create_task(self._stalled(connection))
         signs = [
             asyncio.ensure_future(connection.closed()),
             asyncio.ensure_future(channel.closed()),
             asyncio.ensure_future(self._broken.wait()),
+            stalled,
         ]
         try:
             await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for sign in signs:
                 sign.cancel()
+            await asyncio.wait([stalled], timeout=CLOSE_DEADLINE)
+        if stalled.done() and not stalled.cancelled():
+            stalled.result()
+
+    async def _stalled(self, _: Connection) -> None:
+        """Returns when the connection is up and no use; a link that cannot know waits for ever."""
+        await asyncio.Event().wait()
 
     async def _declare(self, connection: Connection) -> None:
         """Declares everything; what exists with other arguments is used as it is, with a warning (C13)."""

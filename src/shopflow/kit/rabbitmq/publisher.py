@@ -6,16 +6,17 @@ from typing import Any, Final
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
-from aiormq.exceptions import DeliveryError
+from aiormq.exceptions import DeliveryError, PublishError
 
+from shopflow.kit.metrics import Metrics
 from shopflow.kit.rabbitmq.connection import Connection
-from shopflow.kit.rabbitmq.link import Link, is_loss
+from shopflow.kit.rabbitmq.link import Declared, Link, is_loss
 
 _DEADLINE: Final = 5.0
 
 
 class BrokerUnavailable(Exception):
-    """The broker cannot be reached, or did not confirm in time: it may or may not have the message."""
+    """The broker cannot be reached, takes nothing for now, or did not confirm: it may or may not have the message."""
 
 
 class Unroutable(Exception):
@@ -26,6 +27,16 @@ class Publisher(Link):
     """Publishes persistent, mandatory, confirmed messages (C4)."""
 
     _channel: AbstractChannel | None = None
+    _connection: Connection | None = None
+
+    def __init__(self, url: str, *, name: str, topology: Declared, metrics: Metrics) -> None:
+        super().__init__(url, name=name, topology=topology, metrics=metrics)
+        blocked = metrics.gauge("broker_blocked", "Whether the broker takes nothing from us: an alarm.", ("link",))
+        blocked.labels(name).set_function(self._blocked)
+
+    async def answers(self) -> bool:
+        """Whether something can be published now; for `/ready`."""
+        return self._up.is_set() and not self._blocked()
 
     async def publish(
         self, exchange: str, key: str, body: bytes, *, message_id: str, headers: Mapping[str, Any]
@@ -41,7 +52,7 @@ class Publisher(Link):
 
         Raises:
             Unroutable: no queue is bound to the key.
-            BrokerUnavailable: no connection, or no confirm within five seconds.
+            BrokerUnavailable: no connection, an alarm of the broker's, or no confirm within five seconds.
         """
         message = aio_pika.Message(
             body,
@@ -53,26 +64,35 @@ class Publisher(Link):
         try:
             async with asyncio.timeout(_DEADLINE):
                 await (await self._exchange(exchange)).publish(message, key, mandatory=True)
-        except DeliveryError as error:
+        except PublishError as error:
             self._broken.set()  # a queue or binding is gone: declare everything anew
             raise Unroutable(key) from error
+        except DeliveryError as error:  # a queue that is full or has lost its majority
+            raise BrokerUnavailable("refused") from error
         except Exception as error:
             if not is_loss(error):
                 raise
-            self._broken.set()
+            if not self._blocked():  # a new connection would be blocked as well, and be one more
+                self._broken.set()
             raise BrokerUnavailable(type(error).__name__) from error
+
+    def _blocked(self) -> bool:
+        return self._connection is not None and self._connection.blocked
 
     async def _exchange(self, name: str) -> AbstractExchange:
         channel = self._channel
         if channel is None or not self._up.is_set():
             raise BrokerUnavailable("not connected")
+        if self._blocked():  # it would wait in the socket, where no deadline takes it back
+            raise BrokerUnavailable("blocked")
         return await channel.get_exchange(name, ensure=False) if name else channel.default_exchange
 
     async def _prepare(self, connection: Connection) -> AbstractChannel:
         # Without on_return_raises an unroutable message comes back as a value and would be lost without a word.
+        self._connection = connection
         self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         return self._channel
 
     async def _dismantle(self, connection: Connection) -> None:
-        self._channel = None
+        self._channel = self._connection = None
         await super()._dismantle(connection)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Final
 
 import aio_pika
@@ -9,9 +10,13 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.rabbitmq.connection import Connection
-from shopflow.kit.rabbitmq.link import CLOSE_DEADLINE, Declared, Link, quietly
+from shopflow.kit.rabbitmq.link import CLOSE_DEADLINE, Declared, Link, is_loss, quietly
 
 _SETTLE_DEADLINE: Final = 2.0
+_WATCH: Final = 10.0
+"""Seconds without a message after which the broker is asked whether it has any (C11)."""
+
+_PROBE_DEADLINE: Final = 5.0
 _MOST_HEADERS: Final = 64 * 1024  # bytes: half of the frame that RabbitMQ takes headers in
 
 
@@ -60,6 +65,11 @@ class Subscriber(Link):
         self._receive = receive
         self._prefetch = prefetch
         self._running: set[asyncio.Task[None]] = set()
+        self._busy: dict[str, int] = {}
+        self._heard = dict.fromkeys(self._queues, 0.0)
+        self._stalls = metrics.counter(
+            "broker_stalls_total", "Connections given up because nothing came any more.", ("link",)
+        ).labels(name)
         self._consumers: list[tuple[Any, str]] = []
 
     async def drain(self, within: float) -> None:
@@ -84,23 +94,70 @@ class Subscriber(Link):
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(self._cancelled)  # a queue was deleted under its consumer
         self._consumers.clear()
+        self._busy = dict.fromkeys(self._queues, 0)  # what the last life handed out still runs, and holds no slot here
         for name in self._queues:
             queue = await channel.get_queue(name, ensure=False)
+            self._heard[name] = monotonic()
             self._consumers.append((queue, await queue.consume(self._taker(name))))
         return channel
+
+    async def _stalled(self, connection: Connection) -> None:
+        """Returns when the broker no longer answers, or has messages for us that do not come.
+
+        Seen happening: packets dropped without a word, a consumer that the broker forgot, a message that was handed
+        out and that nobody works on. The broker takes back what is unacknowledged once the connection ends.
+        """
+        try:
+            await self._until_kept_back(connection)
+        except Exception as error:
+            if not is_loss(error):
+                raise
+        self._stalls.inc()
+        self._log.error("broker_stalled", link=self._name)
+
+    async def _until_kept_back(self, connection: Connection) -> None:
+        async with asyncio.timeout(_PROBE_DEADLINE):
+            channel = await connection.channel(publisher_confirms=False)
+        before: Mapping[str, float] = {}
+        while True:
+            await asyncio.sleep(_WATCH / 2)
+            kept_back = {name: self._heard[name] for name in self._quiet() if await self._holds(channel, name)}
+            if kept_back.items() & before.items():  # twice, or it would be what is just on its way
+                return
+            before = kept_back
+
+    def _quiet(self) -> list[str]:
+        """Queues of which nothing came for some time though we could take more."""
+        since = monotonic() - _WATCH
+        return [
+            name
+            for name in self._queues
+            if self._heard[name] <= since and self._busy[name] < self._prefetch and not self._closing
+        ]
+
+    async def _holds(self, channel: AbstractChannel, queue: str) -> bool:
+        """Whether messages of the queue wait for a consumer."""
+        async with asyncio.timeout(_PROBE_DEADLINE):
+            found = await channel.declare_queue(queue, passive=True)
+        return bool(found.declaration_result.message_count)
 
     def _cancelled(self, *_: object) -> None:
         self._broken.set()
 
     def _taker(self, queue: str) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+        busy = self._busy
+
         async def take(message: AbstractIncomingMessage) -> None:
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - a coroutine runs in a task
             self._running.add(task)
+            self._heard[queue] = monotonic()
+            busy[queue] += 1
             try:
                 await self._receive(queue, Delivery(message))
             finally:
                 self._running.discard(task)
+                busy[queue] -= 1
 
         return take
 

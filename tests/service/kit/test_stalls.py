@@ -1,0 +1,115 @@
+"""A connection that is up and no use is given up: nothing waits for a broker that has forgotten us (C11)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+from tests.chaos.proxy import Proxy
+
+from shopflow.contracts.topology import SUBSCRIPTIONS, events_topology
+from shopflow.kit.metrics import Metrics
+from shopflow.kit.rabbitmq.subscriber import Delivery, Subscriber
+
+QUEUE = SUBSCRIPTIONS[0].queue
+PREFETCH = 2
+
+
+@asynccontextmanager
+async def subscribed(
+    url: str, metrics: Metrics, receive: Callable[[str, Delivery], Awaitable[None]]
+) -> AsyncIterator[Subscriber]:
+    topology = events_topology("quorum")
+    subscriber = Subscriber(
+        url, name="test", topology=topology, metrics=metrics, queues=[QUEUE], receive=receive, prefetch=PREFETCH
+    )
+    await subscriber.open()
+    await subscriber.wait_up()
+    yield subscriber
+    await subscriber.drain(0)
+    await subscriber.close()
+
+
+async def send(url: str, *bodies: bytes) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        for body in bodies:
+            await channel.default_exchange.publish(aio_pika.Message(body), QUEUE)
+
+
+def stalls(metrics: Metrics) -> float:
+    return metrics.registry.get_sample_value("shopflow_broker_stalls_total", {"link": "test"}) or 0.0
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shopflow.kit.rabbitmq.subscriber._WATCH", 0.5)
+    monkeypatch.setattr("shopflow.kit.rabbitmq.subscriber._PROBE_DEADLINE", 1.0)
+
+
+@pytest.mark.row("B-19")
+@pytest.mark.usefixtures("_impatient")
+async def test_messages_that_nobody_works_on_come_again_though_all_slots_were_lost(broker_url: str) -> None:
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+    lost = 0
+
+    async def receive(_: str, delivery: Delivery) -> None:
+        nonlocal lost
+        if lost < PREFETCH:
+            lost += 1
+            return  # neither acknowledged nor handed back: what a defect does to a slot
+        await delivery.acknowledge()
+        seen.put_nowait(delivery.body)
+
+    metrics = Metrics()
+    async with subscribed(broker_url, metrics, receive):
+        await send(broker_url, b"1", b"2", b"3")
+        assert {await asyncio.wait_for(seen.get(), 30) for _ in range(3)} == {b"1", b"2", b"3"}
+    assert stalls(metrics) == 1
+
+
+@pytest.mark.row("B-8")
+@pytest.mark.usefixtures("_impatient")
+async def test_a_connection_whose_packets_vanish_is_noticed_and_replaced(broker_url: str) -> None:
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def receive(_: str, delivery: Delivery) -> None:
+        await delivery.acknowledge()
+        seen.put_nowait(delivery.body)
+
+    address = urlsplit(broker_url)
+    assert address.port is not None
+    proxy = Proxy("broker", port=address.port)
+    await proxy.open()
+    metrics = Metrics()
+    async with subscribed(broker_url.replace(f":{address.port}", f":{proxy.port}"), metrics, receive):
+        proxy.freeze()
+        await send(broker_url, b"later")
+        assert await asyncio.wait_for(seen.get(), 30) == b"later"
+    await proxy.close()
+    assert stalls(metrics) == 1
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_queue_without_messages_and_a_consumer_with_full_hands_are_left_alone(broker_url: str) -> None:
+    may_end = asyncio.Event()
+    busy: asyncio.Queue[None] = asyncio.Queue()
+
+    async def receive(_: str, delivery: Delivery) -> None:
+        busy.put_nowait(None)
+        await may_end.wait()
+        await delivery.acknowledge()
+
+    metrics = Metrics()
+    async with subscribed(broker_url, metrics, receive) as subscriber:
+        life = subscriber._busy
+        await asyncio.sleep(2)  # several looks: nothing is there to come
+        await send(broker_url, *(b"slow" for _ in range(PREFETCH + 1)))
+        for _ in range(PREFETCH):
+            await asyncio.wait_for(busy.get(), 30)
+        await asyncio.sleep(2)  # several looks: one waits, and we can take no more
+        assert (stalls(metrics), subscriber._busy is life) == (0, True)
+        may_end.set()
+        await asyncio.wait_for(busy.get(), 30)
