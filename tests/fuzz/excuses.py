@@ -47,6 +47,10 @@ EXCUSES: Final = (
         "POST /auth/(register|password)", "(new_)?password", "must have .*",
         "classes of characters are Unicode's, and bcrypt's limit counts bytes",
     ),
+    Excuse(
+        "POST /notifications/dead-letters/replay", "filter.parked_(from|to)", "must be an RFC 3339 timestamp .*",
+        "years before 1 and leap seconds have the form, but are no instants here",
+    ),
     Excuse("POST /auth/register", "email", "must be an e-mail address", "addresses have finer points (R14)"),
     Excuse(
         "(POST|PATCH) .*", "(first_name|last_name|.*product_name|.*street|.*city|.*zip_code|.*state)",

@@ -17,10 +17,13 @@ from time import time
 from typing import Any
 from uuid import UUID
 
+import aio_pika
 import aiohttp
 import asyncpg
 
 from shopflow.auth.tokens import Tokens
+from shopflow.contracts.events import EventType
+from shopflow.contracts.topology import EVENTS_EXCHANGE, ROUTING_KEYS
 from shopflow.local import sandbox
 from shopflow.local.ports import free_port
 from shopflow.orders.bodies import PLACE_ORDER_SAMPLE
@@ -119,8 +122,18 @@ async def opened(make_database: MakeDatabase, broker_url: str, folder: Path) -> 
             urls = {key: services[of].url for key, of in _NEIGHBOURS[name].items()}
             start = _started(name, variables | urls, folder / f"{name}.log", http)
             services[name] = await stack.enter_async_context(start)
+        await _park(broker_url)
         pool = await stack.enter_async_context(asyncpg.create_pool(databases["auth"], min_size=1, max_size=2))
         yield Stand(services, pool, http)
+
+
+async def _park(broker_url: str) -> None:
+    """Messages that nobody can handle, so that there is something parked."""
+    async with await aio_pika.connect(broker_url) as connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
+        for number in range(5):
+            await exchange.publish(aio_pika.Message(b"%d" % number), ROUTING_KEYS[EventType.ORDER_CREATED])
 
 
 _NEIGHBOURS = {

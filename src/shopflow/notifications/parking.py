@@ -5,7 +5,7 @@ Whatever a stranger published has to fit in here: nothing raises, and what canno
 
 from base64 import b64decode, b64encode
 from codecs import getincrementaldecoder
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -204,20 +204,21 @@ def _value(written: Any) -> Any:
 
 def _restored(written: Any) -> Any:
     match written:
-        case {"$base64": str(text)}:
-            return bytearray(b64decode(text))
-        case {"$decimal": str(text)}:
-            return Decimal(text)
-        case {"$instant": str(text)}:
-            return datetime.fromisoformat(text)
-        case {"$float": str(text)}:
-            return float(text)
         case list():
             return [_value(each) for each in written]
+        case dict() if len(written) == 1 and next(iter(written)) in _RESTORE:
+            [(name, text)] = written.items()
+            return _RESTORE[name](text) if isinstance(text, str) else written
         case dict():
             return {name: _value(each) for name, each in written.items()}
         case _:
             return written
 
 
+_RESTORE: Final[dict[str, Callable[[str], Any]]] = {
+    "$base64": lambda text: bytearray(b64decode(text, validate=True)),
+    "$decimal": Decimal,
+    "$instant": datetime.fromisoformat,
+    "$float": float,
+}
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)

@@ -24,6 +24,7 @@ SWEEP: Final = 1.0
 _PAUSE: Final = 30.0  # seconds until one is tried again whose channel cannot be used now, as an event would wait
 _REST: Final = 60.0  # longer than an attempt takes: what a process held that died is tried after this
 _BATCH: Final = 10
+_LAST_WAIT: Final = 1.0
 
 
 class Deliverer(Protocol):
@@ -46,6 +47,7 @@ class Resend:
         self._deliverer = deliverer
         self._delays = tuple(delays)
         self._woken = asyncio.Event()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._log = logs.logger("resend")
 
@@ -77,21 +79,30 @@ class Resend:
         self._task = asyncio.create_task(self._run(), name="resend")
 
     async def close(self) -> None:
-        """Stops; an attempt that is cut off stays in doubt, and is seen to at the next start."""
+        """Lets the attempts in flight end, for a second; one that is cut off is in doubt, and seen to another time."""
+        self._closing = True
+        self._woken.set()
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=_LAST_WAIT)
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:
             try:
-                while due := await resends.due(self._database, limit=_BATCH, rest=_REST):
-                    await asyncio.gather(*(self._see_to(each) for each in due))
+                await self._catch_up()
             except Problem as problem:
                 self._log.warning("resend_waits", problem=problem.code)
             except Exception as error:  # noqa: BLE001 - it must outlive every surprise
                 self._log.error("resend_failed", error=type(error).__name__, exc_info=error)
             await self._woken_or_swept()
+
+    async def _catch_up(self) -> None:
+        while not self._closing and (due := await resends.due(self._database, limit=_BATCH, rest=_REST)):
+            results = await asyncio.gather(*(self._see_to(each) for each in due), return_exceptions=True)
+            for each in results:
+                if isinstance(each, BaseException):
+                    raise each
 
     async def _woken_or_swept(self) -> None:
         try:

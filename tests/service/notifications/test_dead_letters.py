@@ -182,6 +182,16 @@ async def test_what_breaks_a_rule_is_named(shop: Shop, admin: str) -> None:
         assert answer["type"] == "urn:shopflow:problem:dead-letter-not-found"
 
 
+async def test_a_body_may_be_left_out(shop: Shop, admin: str) -> None:
+    await park(shop, b"{")
+    [letter] = await listed(shop, admin)
+    headers = {"Authorization": f"Bearer {admin}"}
+    for action, status in (("replay", 202), ("discard", 204)):
+        await shop.rows("UPDATE dead_letters SET state = 'open'")
+        async with shop.http.post(f"{shop.url}{PATH}/{letter['id']}/{action}", headers=headers) as answer:
+            assert answer.status == status, await answer.text()
+
+
 async def test_only_admins_come_near(shop: Shop) -> None:
     one = f"/{uuid4()}"
     for role in (Role.CUSTOMER, Role.SERVICE):

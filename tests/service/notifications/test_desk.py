@@ -76,6 +76,14 @@ async def test_every_attempt_is_told_oldest_first_and_what_the_provider_said_to_
     [message] = await shop.messages("email")
     assert answer["data"][2]["provider_ref"] == message["id"]
     assert answer["data"][0]["reason"].startswith("503")
+    assert [each["receipt"] for each in answer["data"]] == [None] * 3
+    await shop.rows(
+        "INSERT INTO receipts (notification_id, provider_ref, state, rank) VALUES ($1, $2, 'delivered', 3)",
+        email,
+        message["id"],
+    )
+    answer = await shop.ask(f"/notifications/{email}/attempts", admin)
+    assert [each["receipt"] for each in answer["data"]] == [None, None, "delivered"]
     assert answer["pagination"] == {"page": 1, "limit": 20, "total_items": 3, "total_pages": 1}
     owner = shop.auth.token(Role.CUSTOMER, order.user_id)
     own = await shop.ask(f"/notifications/{email}/attempts", owner)

@@ -149,9 +149,9 @@ def _actions(database: Database, replay: Replay, *, allow: Allow) -> list[HTTPRo
         responses=problems(*_OF_BODY, Kind.NOT_FOUND, Kind.CONFLICT),
     )
     async def replay_dead_letter(
-        dead_letter_id: DeadLetterId, data: JSONBody[ActOnDeadLetter], request: CallerRequest
+        dead_letter_id: DeadLetterId, request: CallerRequest, data: JSONBody[ActOnDeadLetter | None] = None
     ) -> Response[None]:
-        await replay.replay(_id(dead_letter_id), by=request.user.id, reason=data.reason)
+        await replay.replay(_id(dead_letter_id), by=request.user.id, reason=_reason(data))
         return Response(None, status_code=202)
 
     @post(
@@ -168,11 +168,15 @@ def _actions(database: Database, replay: Replay, *, allow: Allow) -> list[HTTPRo
         responses=problems(*_OF_BODY, Kind.NOT_FOUND, Kind.CONFLICT),
     )
     async def discard_dead_letter(
-        dead_letter_id: DeadLetterId, data: JSONBody[ActOnDeadLetter], request: CallerRequest
+        dead_letter_id: DeadLetterId, request: CallerRequest, data: JSONBody[ActOnDeadLetter | None] = None
     ) -> None:
-        await discard.discard(database, _id(dead_letter_id), by=request.user.id, reason=data.reason)
+        await discard.discard(database, _id(dead_letter_id), by=request.user.id, reason=_reason(data))
 
     return [replay_dead_letters, replay_dead_letter, discard_dead_letter]
+
+
+def _reason(data: ActOnDeadLetter | None) -> str | None:
+    return None if data is None else data.reason
 
 
 def _id(text: str) -> UUID:
