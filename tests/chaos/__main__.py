@@ -47,7 +47,7 @@ async def _played(arguments: argparse.Namespace, seed: int) -> dict[str, Report]
     chosen = [fault for fault in FAULTS if fault.row in arguments.row] if arguments.row else FAULTS
     source, rows = arguments.source, arguments.row
     runs: dict[str, Callable[[], Awaitable[Report]]] = {
-        "steps": lambda: steps(seed, source=source, say=_say, rows=rows),
+        "steps": lambda: steps(seed, source=source, say=_say, rows=rows, alone=bool(rows)),
         "lasting": lambda: lasting(seed, source=source, say=_say, chosen=chosen),
         "several": lambda: several(seed, source=source, say=_say, rows=rows),
         "random": lambda: at_random(seed, source=source, say=_say, seconds=arguments.seconds, orders=arguments.orders),

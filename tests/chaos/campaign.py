@@ -23,7 +23,7 @@ from tests.chaos.load import Load, half_answered_within, recovered
 from tests.chaos.people import Person, until
 from tests.chaos.rows import CUT, KILLED
 from tests.chaos.shop import Shop, opened
-from tests.chaos.steps import Point, Struck, cut_at, killed_at, recorded
+from tests.chaos.steps import RECOVERS_WITHIN, Point, Struck, cut_at, killed_at, recorded
 
 PATIENCE = 150.0
 
@@ -96,16 +96,19 @@ async def steps(
     rows: Sequence[str] = (),
     kinds: Sequence[str] = ("killed", "cut"),
     patience: float = PATIENCE,
+    alone: bool = False,
 ) -> Report:
-    """Every process killed, and every connection cut, at every step of a clean run; or only at the points of `rows`."""
+    """Every process killed, and every connection cut, at every step of a clean run; or only at the points of `rows`.
+
+    What a fault led to settles while the next ones strike, unless each is played `alone`.
+    """
     report, began = Report(seed), monotonic()
     async with opened(seed=seed, source=source) as shop:
         scene = await Scene.set_up(shop, patience=patience)
-        struck = await _strikes(scene, seed, rows=rows, kinds=kinds, say=say)
+        struck = await _strikes(scene, seed, rows=rows, kinds=kinds, say=say, alone=alone)
         if "E-1" in rows:
             await (await ACTS["double"](scene))()
-        for each in struck:
-            await each.settling
+        await last_settled(scene, struck)
         _note(report, struck)
         await judged(scene, report)
         kept_logs(shop, report, say)
@@ -113,7 +116,17 @@ async def steps(
     return report
 
 
-async def _strikes(scene: Scene, seed: int, *, rows: Sequence[str], kinds: Sequence[str], say: Say) -> list[Struck]:
+async def last_settled(scene: Scene, struck: Sequence[Struck]) -> None:
+    """Wait until everything has settled, for which there is a limit after the last fault (I9)."""
+    began = monotonic()
+    for each in struck:
+        await each.settling
+    scene.history.recoveries.append(Recovery("faults at steps", monotonic() - began, RECOVERS_WITHIN))
+
+
+async def _strikes(
+    scene: Scene, seed: int, *, rows: Sequence[str], kinds: Sequence[str], say: Say, alone: bool
+) -> list[Struck]:
     if rows:
         plan = [("killed", point) for row in rows for point in KILLED.get(row, ())]
         plan += [("cut", point) for row in rows for point in CUT.get(row, ())]
@@ -127,6 +140,9 @@ async def _strikes(scene: Scene, seed: int, *, rows: Sequence[str], kinds: Seque
         each = await (killed_at if kind == "killed" else cut_at)(scene, point)
         say(f"{number}/{len(plan)} {kind} at {point}{'' if each.sprung else ': did not come again'}")
         struck.append(each)
+        if alone:
+            seconds = await each.settling
+            scene.history.recoveries.append(Recovery(f"{kind} at {point}", seconds, RECOVERS_WITHIN))
     return struck
 
 

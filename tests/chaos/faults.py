@@ -143,6 +143,18 @@ async def backends_terminated(shop: Shop) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def locked(shop: Shop, *, statement: str) -> AsyncIterator[None]:
+    """Somebody holds rows, or a whole table, of order-service's."""
+    connection = await asyncpg.connect(shop.databases["orders"])
+    try:
+        async with connection.transaction():
+            await connection.execute(statement)
+            yield
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
 async def started_without(shop: Shop, *, server: str, names: tuple[str, ...]) -> AsyncIterator[None]:
     """Processes are started while a server is not there: each lives, says so, and waits for it."""
     for name in names:
@@ -260,6 +272,20 @@ FAULTS: Final = (
     ),
     Fault("D-2", "database restarted", database_stopped, 2, SERVER),
     Fault("D-4", "every backend terminated", backends_terminated, 0, LINK),
+    Fault(
+        "D-5",
+        "every connection of order-service's pool waits for a locked table",
+        partial(locked, statement="LOCK TABLE orders IN ACCESS EXCLUSIVE MODE"),
+        6,
+        LINK,
+    ),
+    Fault(
+        "D-8",
+        "every order's row locked by somebody else",
+        partial(locked, statement="SELECT FROM orders FOR UPDATE"),
+        6,
+        LINK,
+    ),
     Fault(
         "D-6",
         "2 s on every way to the database",
