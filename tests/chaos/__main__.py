@@ -52,9 +52,7 @@ async def _played(arguments: argparse.Namespace, seed: int) -> dict[str, Report]
         "several": lambda: several(seed, source=source, say=_say, rows=rows),
         "random": lambda: at_random(seed, source=source, say=_say, seconds=arguments.seconds, orders=arguments.orders),
     }
-    wanted = arguments.run or (
-        RUNS if not rows else [name for name in ("steps", "lasting") if name != "lasting" or chosen]
-    )
+    wanted = arguments.run or (_runs_of(rows) if rows else RUNS)
     reports = {}
     for name in wanted:
         _print(f"chaos: {name}")
