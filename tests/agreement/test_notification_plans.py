@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from shopflow.notifications import store
+from shopflow.notifications import attempts, receipts, store
 
 CUSTOMER = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 
@@ -33,12 +33,20 @@ WITH events AS (
 INSERT INTO attempts (id, notification_id, last, outcome) SELECT gen_random_uuid(), id, false, 'failed' FROM told
 """
 
+FILL_BESIDE = """
+INSERT INTO receipts (notification_id, provider_ref, state, rank)
+    SELECT id, id::text, 'delivered', 3 FROM notifications;
+INSERT INTO suppressions (channel, recipient, cause)
+    SELECT 'email', number || '@example.com', 'bounce' FROM generate_series(1, 5000) AS number;
+"""
+
 
 @pytest.fixture
 async def filled(database_of: Callable[[str], Awaitable[str]]) -> AsyncIterator[asyncpg.Connection]:
     """A year of notifications, a hundred of them one customer's."""
     connection = await asyncpg.connect(await database_of("notifications"))
     await connection.execute(FILL, CUSTOMER)
+    await connection.execute(FILL_BESIDE)
     await connection.execute("SET default_statistics_target = 10000")  # all rows, so that the plans are always the same
     await connection.execute("ANALYZE")
     yield connection
@@ -90,8 +98,19 @@ async def test_handling_an_event_reads_no_table_whole(filled: asyncpg.Connection
     ending = ("failed", None, None, None, "queued", None, False, 0.0)
     for statement, parameters in (
         (store._RECORDED, (uuid4(),)),
-        (store._CLAIM, (uuid4(), uuid4(), None, 30.0, False)),
+        (store._CLAIM, (uuid4(), uuid4(), None, 30.0, False, "sms", "+15551234567")),
         (store._FINISH, (uuid4(), uuid4(), *ending)),
         (store._ONE, (uuid4(),)),
+    ):
+        assert scanned(await plan(filled, statement, *parameters)) == set(), statement
+
+
+async def test_what_a_provider_reports_reads_no_table_whole(filled: asyncpg.Connection) -> None:
+    said = ("sms", "SM1", "delivered", 3, None, None)
+    for statement, parameters in (
+        (receipts._RECORD, (said[0], uuid4(), *said[1:])),
+        (receipts._RECORD, (said[0], None, *said[1:])),
+        (receipts._ADOPT, (uuid4(), uuid4(), "SM1")),
+        (attempts._PAGE, (uuid4(), 20, 0)),
     ):
         assert scanned(await plan(filled, statement, *parameters)) == set(), statement

@@ -53,6 +53,8 @@ PATHS = {
         "/notifications/{notification_id}": {"get"},
         "/notifications/{notification_id}/attempts": {"get"},
         "/notifications/{notification_id}/resend": {"post"},
+        "/notifications/callbacks/ses": {"post"},
+        "/notifications/callbacks/twilio": {"post"},
         "/notifications/dead-letters": {"get"},
         "/notifications/dead-letters/replay": {"post"},
         "/notifications/dead-letters/{dead_letter_id}": {"get"},

@@ -14,9 +14,10 @@ from shopflow.notifications.receipt import RANKS, Receipt, Suppression
 _RECORD: Final = """
 WITH about AS (
     SELECT id, recipient, status FROM notifications
-    WHERE channel = $1::text AND CASE WHEN $2::uuid IS NULL THEN provider_ref = $3::text ELSE id = $2 END
+    WHERE channel = $1::text AND (id = $2::uuid OR ($2 IS NULL AND provider_ref = $3::text))
 ), receipt AS (
-    INSERT INTO receipts (notification_id, provider_ref, state, rank, code) SELECT id, $3, $4::text, $5::smallint, $6::text FROM about
+    INSERT INTO receipts (notification_id, provider_ref, state, rank, code)
+    SELECT id, $3, $4::text, $5::smallint, $6::text FROM about
     ON CONFLICT (notification_id, provider_ref) DO UPDATE
     SET state = excluded.state, rank = excluded.rank, code = excluded.code, reported_at = clock_timestamp()
     WHERE receipts.rank < excluded.rank
