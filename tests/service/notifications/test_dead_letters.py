@@ -1,8 +1,9 @@
 """Parked messages: kept in a table, read and dealt with by admins, replayed so that only what was not sent is sent."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import aio_pika
@@ -402,3 +403,42 @@ async def test_what_a_neighbours_absence_parked_goes_out_by_itself_when_it_is_ba
     await shop.until_metric("shopflow_dead_letters_open 1.0")
     await shop.until_metric("shopflow_dead_letters_resumed_total 1.0")
     assert (len(await shop.messages("email")), len(await shop.messages("sms"))) == (1, 1)
+
+
+async def test_one_message_whose_question_always_fails_holds_up_no_other(
+    around: Shop, settings: Settings, serving: Serve
+) -> None:
+    shop = replace(around, url=await serving(build(replace(settings, replay_interval=0.1))))
+    admin = shop.auth.token(Role.ADMIN)
+    await shop.until_consuming()
+    poison, good = shop.order(), shop.order()
+    cast("dict[str, Any]", shop.orders.orders)[poison.id] = {"id": 1}
+    await shop.publish(created(poison))
+    await listed(shop, admin, reason="dependency_unavailable")
+    shop.orders.status = 503
+    await shop.publish(created(good))
+    await listed(shop, admin, 2, reason="dependency_unavailable")
+    shop.orders.status = None
+    await sent(shop, good)
+    [left] = await listed(shop, admin, state="open")
+    assert (left["order_id"], left["times"]) == (poison.id, 1)
+
+
+async def test_two_instances_share_what_is_parked_and_send_each_of_it_once(
+    around: Shop, settings: Settings, serving: Serve
+) -> None:
+    settings = replace(settings, replay_interval=0.1)
+    first, second = [replace(around, url=await serving(build(settings))) for _ in range(2)]
+    await asyncio.gather(first.until_consuming(), second.until_consuming())
+    admin = first.auth.token(Role.ADMIN)
+    first.auth.status = 503
+    orders = [first.order() for _ in range(12)]
+    for order in orders:
+        await first.publish(created(order))
+    await listed(first, admin, 12, reason="dependency_unavailable")
+    first.auth.status = None
+    for order in orders:
+        await sent(first, order)
+    await listed(first, admin, 12, state="replayed")
+    assert (len(await first.messages("email")), len(await first.messages("sms"))) == (12, 12)
+    assert sum([(await each.verdicts()).get("park", 0) for each in (first, second)]) >= 12
