@@ -8,6 +8,7 @@ from shopflow.local import given
 from shopflow.local.environments import Addresses, for_service
 from shopflow.local.failures import LocalFailure
 from shopflow.local.given import Given
+from shopflow.local.sandbox.sns import TOPIC
 from shopflow.local.secrets import Secrets
 
 HERE = Path("/somewhere")
@@ -42,6 +43,11 @@ def test_the_port_base_moves_every_port_and_the_sandbox_with_them() -> None:
     assert (
         decided.providers["TWILIO_BASE_URL"] == decided.providers["AWS_ENDPOINT_URL_SESV2"] == "http://127.0.0.1:4010"
     )
+    assert decided.providers["AWS_ENDPOINT_URL_SNS"] == "http://127.0.0.1:4010"
+
+
+def test_the_services_hear_of_the_topic_for_which_the_sandbox_signs() -> None:
+    assert _given().providers["AWS_SNS_TOPIC_ARN"] == TOPIC
 
 
 @pytest.mark.parametrize(

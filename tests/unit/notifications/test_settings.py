@@ -50,6 +50,34 @@ def test_a_service_token_comes_as_text_or_as_a_file(service: str, tmp_path: obje
     read(Settings, environment | {f"{name}_FILE": str(tmp_path)})
 
 
+def test_channels_rest_half_a_minute_and_have_no_pace_unless_told_otherwise() -> None:
+    settings = read(Settings, COMPLETE)
+    assert (settings.channel_pause, settings.ses_pace, settings.twilio_pace) == (30, None, None)
+    told = {"NOTIFICATION_CHANNEL_PAUSE": "5", "AWS_SES_MAX_PER_SECOND": "14", "TWILIO_MAX_PER_SECOND": "0.5"}
+    settings = read(Settings, {**COMPLETE, **told})
+    assert (settings.channel_pause, settings.ses_pace, settings.twilio_pace) == (5, 14, 0.5)
+
+
+@pytest.mark.parametrize("name", ["NOTIFICATION_CHANNEL_PAUSE", "AWS_SES_MAX_PER_SECOND", "TWILIO_MAX_PER_SECOND"])
+@pytest.mark.parametrize("text", ["x", "0", "-1", "nan", "inf", "1e9"])
+def test_a_pause_or_a_pace_that_is_none_is_refused(name: str, text: str) -> None:
+    assert name in refusal(**{name: text})
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "events",
+        "arn:aws:sqs:us-east-1:123456789012:q",
+        "arn:aws:sns:us-east-1:1:x",
+        "arn:aws:sns:evil.example/:123456789012:x",
+        "arn:aws:sns:us-east-1:123456789012:a b",
+    ],
+)
+def test_a_topic_that_is_none_is_refused(arn: str) -> None:
+    assert "AWS_SNS_TOPIC_ARN" in refusal(AWS_SNS_TOPIC_ARN=arn)
+
+
 @pytest.mark.parametrize("delays", ["x", "1,x", "0", "-1", "3601", "nan", "1;4"])
 def test_retry_delays_that_are_none_are_refused(delays: str) -> None:
     assert "NOTIFICATION_RETRY_DELAYS" in refusal(NOTIFICATION_RETRY_DELAYS=delays)
@@ -63,7 +91,7 @@ def test_a_sender_that_is_no_phone_number_is_refused(number: str) -> None:
     assert "TWILIO_FROM_NUMBER" in refusal(TWILIO_FROM_NUMBER=number)
 
 
-@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_SESV2", "TWILIO_BASE_URL"])
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_SESV2", "AWS_ENDPOINT_URL_SNS", "TWILIO_BASE_URL"])
 def test_production_refuses_a_sandbox(name: str) -> None:
     sandbox = {name: "http://127.0.0.1:3010"}
     read(Settings, {**COMPLETE, **sandbox})
