@@ -109,6 +109,11 @@ class Consumer:
         self._log = logs.logger("consumer")
         self._in_flight = metrics.gauge("messages_in_flight", "Messages being handled now.", ("queue",))
         self._verdicts = metrics.counter("messages_total", "Messages by what became of them.", ("queue", "verdict"))
+        self._unconfirmed = metrics.counter(
+            "message_copies_unconfirmed_total",
+            "Copies for later or for parking that the broker did not keep.",
+            ("queue",),
+        )
         self._seconds = metrics.histogram("message_seconds", "Time one message takes.", ("queue",))
         self._subscriber = Subscriber(
             url,
@@ -178,6 +183,7 @@ class Consumer:
         try:
             await self._copy(work, delivery, attempt, verdict)
         except Exception as error:  # noqa: BLE001 - as in _verdict
+            self._unconfirmed.labels(work.queue).inc()
             known = isinstance(error, BrokerUnavailable | Unroutable)
             self._log.error(
                 "copy_not_confirmed", queue=work.queue, error=type(error).__name__, exc_info=None if known else error

@@ -15,6 +15,7 @@ from yarl import URL
 from shopflow.kit.rabbitmq.legible import legible
 
 _HEAD: Final = struct.Struct(">BHI")  # of a frame: type, channel, size
+_CLOSE: Final = struct.pack(">HH", 10, 50)
 _BLOCKED: Final = struct.pack(">HH", 10, 60)
 _UNBLOCKED: Final = struct.pack(">HH", 10, 61)
 
@@ -31,6 +32,11 @@ class Connection(aio_pika.Connection):
     def blocked(self) -> bool:
         """Whether the broker takes no messages from us for now: it is short of memory or of disk (C12)."""
         return self._frames.reader is not None and self._frames.reader.blocked
+
+    @property
+    def farewell(self) -> str:
+        """With which words the broker closed the connection; nothing if it did not."""
+        return "" if self._frames.reader is None else self._frames.reader.farewell
 
     def abandon(self) -> None:
         """Closes the socket without a word: one whose other end is silent would stay open for ever."""
@@ -58,6 +64,7 @@ class _Reader(asyncio.StreamReader):
         self._source = source
         self._left = b""
         self.blocked = False
+        self.farewell = ""
 
     def at_eof(self) -> bool:
         return not self._left and self._source.at_eof()
@@ -75,6 +82,12 @@ class _Reader(asyncio.StreamReader):
         if kind == constants.FRAME_HEADER:
             header = legible(rest[:-1])
             return _HEAD.pack(kind, channel, len(header)) + header + rest[-1:]
-        if kind == constants.FRAME_METHOD and rest[:4] in {_BLOCKED, _UNBLOCKED}:
-            self.blocked = rest[:4] == _BLOCKED
+        if kind == constants.FRAME_METHOD:
+            self._note(rest[:4], rest[4:-1])
         return head + rest
+
+    def _note(self, method: bytes, arguments: bytes) -> None:
+        if method in {_BLOCKED, _UNBLOCKED}:
+            self.blocked = method == _BLOCKED
+        elif method == _CLOSE:  # a code of two bytes, then a text that begins with its length in one
+            self.farewell = arguments[3 : 3 + arguments[2]].decode(errors="replace")

@@ -83,6 +83,7 @@ class Link(ABC):
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
         self._closing = False
+        self._said = ""
         self._task: asyncio.Task[None] | None = None
         self._log = logs.logger("rabbitmq")
         self._gauge = metrics.gauge("broker_connected", "Whether a connection to the broker is up.", ("link",)).labels(
@@ -116,7 +117,11 @@ class Link(ABC):
                 await self._live()
             except Exception as error:  # noqa: BLE001 - whatever ended a connection, the next one is tried
                 self._log.warning(
-                    "broker_unreachable", link=self._name, error=type(error).__name__, retry_in=round(pause, 2)
+                    "broker_unreachable",
+                    link=self._name,
+                    error=type(error).__name__,
+                    said=self._said,
+                    retry_in=round(pause, 2),
                 )
             if self._closing:  # a cancellation that meets a failing connect is swallowed by Python 3.11's wait_for
                 return
@@ -128,14 +133,10 @@ class Link(ABC):
     async def _live(self) -> None:
         """One life of the connection: from connecting until something of it closes."""
         self._broken.clear()
-        connection = await aio_pika.connect(
-            self._url,
-            timeout=_CONNECT_DEADLINE,
-            heartbeat=_HEARTBEAT,
-            client_properties={"connection_name": self._name},
-            connection_class=Connection,
-        )
+        url = aio_pika.connection.make_url(self._url, heartbeat=_HEARTBEAT)
+        connection = Connection(url, client_properties={"connection_name": self._name})
         try:
+            await connection.connect(timeout=_CONNECT_DEADLINE)
             async with asyncio.timeout(_PREPARE_DEADLINE):
                 await self._declare(connection)
                 channel = await self._prepare(connection)
@@ -145,10 +146,11 @@ class Link(ABC):
             self._gauge.set(1)
             self._log.info("broker_connected", link=self._name)
             await self._until_lost(connection, channel)
-            self._log.warning("broker_lost", link=self._name)
+            self._log.warning("broker_lost", link=self._name, said=connection.farewell)
         finally:
             self._up.clear()
             self._gauge.set(0)
+            self._said = connection.farewell
             await self._dismantle(connection)
 
     @abstractmethod
