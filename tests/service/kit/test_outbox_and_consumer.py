@@ -204,6 +204,7 @@ async def test_a_relay_that_stops_leaves_nothing_claimed(
         os.kill(rabbitmq.child.identity.pid, signal.SIGCONT)
 
 
+@pytest.mark.row("B-3")
 async def test_an_unroutable_event_stays_in_the_outbox_until_its_queue_is_back(
     database: Database, relay: Relay, broker_url: str
 ) -> None:
@@ -338,6 +339,7 @@ async def test_a_header_that_our_library_cannot_decode_holds_up_nobody(
     assert "headers_unreadable" in [line["event"] for line in lines]
 
 
+@pytest.mark.row("B-4")
 async def test_consuming_goes_on_after_the_queue_was_deleted_under_it(
     publisher: Publisher, consume: Consume, broker_url: str
 ) -> None:
