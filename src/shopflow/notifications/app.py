@@ -96,7 +96,7 @@ def build(settings: Settings) -> Application:
         our_number=settings.twilio_from_number,
         metrics=metrics,
     )
-    deliver = Deliver(database, channels, gates=gates, metrics=metrics)
+    deliver = Deliver(database, channels, gates=gates, kept=_kept(settings), metrics=metrics)
     react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver, metrics=metrics)
     topology = consumer_topology(settings.queue_type, settings.retry_delays)
     publisher = Publisher(settings.rabbitmq_url, name="notifications-copies", topology=topology, metrics=metrics)
@@ -168,6 +168,11 @@ def _channels(settings: Settings) -> dict[ChannelName, OpenedChannel]:
         callback_url=settings.callbacks_url and settings.callbacks_url + callbacks.TWILIO_PATH,
     )
     return {ChannelName.EMAIL: OpenedChannel(email), ChannelName.SMS: OpenedChannel(sms)}
+
+
+def _kept(settings: Settings) -> frozenset[ChannelName]:
+    rules = {ChannelName.EMAIL: settings.email_in_doubt, ChannelName.SMS: settings.sms_in_doubt}
+    return frozenset(name for name, rule in rules.items() if rule == "keep")
 
 
 def _topic(settings: Settings, metrics: Metrics) -> sns.Topic | None:

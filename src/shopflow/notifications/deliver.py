@@ -80,6 +80,7 @@ class Deliver:
         metrics: counts of outcomes by channel.
         gates: whether each channel may be used; without, one each that starts open.
         listed_after: seconds that an SMS in doubt rests before the provider's list is asked for it.
+        kept: channels on which a message in doubt is never sent again, whatever that means for its customer.
         clock: seconds that never go back, nor stand still while the process does.
     """
 
@@ -91,12 +92,15 @@ class Deliver:
         metrics: Metrics,
         gates: Mapping[ChannelName, Gate] | None = None,
         listed_after: float = LISTED_AFTER,
+        kept: frozenset[ChannelName] = frozenset(),
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._database = database
         self._channels = channels
         self._gates = gates or {name: Gate(name, metrics=metrics) for name in channels}
         self._listed_after = listed_after
+        self._kept = kept
+        self._most_emails = 1 if ChannelName.EMAIL in kept else MOST_EMAILS
         self._now = clock
         self._log = logs.logger("deliver")
         self._outcomes = metrics.counter(
@@ -136,7 +140,8 @@ class Deliver:
             result = await self._attempt(notification, claim, by=surely_ours_until)
         if not isinstance(result, Suppressed | Late | GivenUp):
             gate.heard(permit, result, self._now())
-        progress = _progress(notification.channel, result, doubts=claim.doubts, last=last, probe=permit.probe)
+        enough = claim.doubts + 1 >= self._most_emails
+        progress = _progress(notification.channel, result, enough=enough, last=last, probe=permit.probe)
         await self._finish(notification, claim, result, progress)
         return progress
 
@@ -145,13 +150,13 @@ class Deliver:
         channel, outgoing = self._channels[notification.channel], _outgoing(notification)
         if claim.suppressed is not None:
             return Suppressed(claim.suppressed)
-        if notification.channel is ChannelName.EMAIL and claim.doubts >= MOST_EMAILS:
+        if notification.channel is ChannelName.EMAIL and claim.doubts >= self._most_emails:
             return GivenUp("in_doubt", f"{claim.doubts} e-mails may have been sent, of which nobody knows")
         if claim.doubtful_since is not None:
             sighting = await channel.find(outgoing, since=claim.doubtful_since)
             if sighting is not None:
                 return sighting
-            if claim.spent:
+            if claim.spent or notification.channel in self._kept:
                 return GivenUp("not_listed", "an attempt without an answer, of which the provider's list knows nothing")
         return await channel.send(outgoing) if self._now() < by else Late()
 
@@ -181,7 +186,7 @@ def _outgoing(notification: Recorded) -> Outgoing:
     )
 
 
-def _progress(channel: ChannelName, result: Result, *, doubts: int, last: bool, probe: bool) -> Progress:
+def _progress(channel: ChannelName, result: Result, *, enough: bool, last: bool, probe: bool) -> Progress:
     """What a result means for what happens next (D2, D4, D8)."""
     match result:
         case Accepted() | Adopted() | Rejected() | Suppressed():
@@ -190,8 +195,8 @@ def _progress(channel: ChannelName, result: Result, *, doubts: int, last: bool, 
             return Progress.EXHAUSTED
         case Misconfigured() | Failed(throttled=True) | Late():
             return Progress.WAIT
-        case InDoubt() if channel is ChannelName.EMAIL and doubts + 1 >= MOST_EMAILS:
-            return Progress.EXHAUSTED  # another one could be the third
+        case InDoubt() if channel is ChannelName.EMAIL and enough:
+            return Progress.EXHAUSTED  # another one could be one too many
         case InDoubt() if last and channel is ChannelName.SMS:
             return Progress.WAIT  # the provider's list has the last word
         case Failed() | InDoubt():

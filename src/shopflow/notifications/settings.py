@@ -117,6 +117,14 @@ class Settings(ServiceSettings):
         "AWS_SES_MAX_PER_SECOND", "e-mails a second that this instance sends at most, or off", parse=_pace,
         default="off",
     )  # fmt: skip
+    email_in_doubt: str = setting(
+        "NOTIFICATION_EMAIL_IN_DOUBT", "an e-mail that may have been sent is sent again once: resend; or never: keep",
+        parse=settings.one_of("resend", "keep"), default="resend",
+    )  # fmt: skip
+    sms_in_doubt: str = setting(
+        "NOTIFICATION_SMS_IN_DOUBT", "an SMS that may have been sent is sent again unless Twilio lists it: look-up; or "
+        "never: keep", parse=settings.one_of("look-up", "keep"), default="look-up",
+    )  # fmt: skip
     sns_topic: str | None = setting(
         "AWS_SNS_TOPIC_ARN", "the topic to which SES publishes what becomes of e-mails", parse=_topic, optional=True
     )

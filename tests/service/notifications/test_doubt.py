@@ -1,12 +1,17 @@
 """When nobody knows whether a provider took a message (D4): mail is sent again, an SMS only if it is not listed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.service.notifications.shop import Shop, created, until
 
 from shopflow.kit.consumer import REASON
+from shopflow.kit.service import Application
+from shopflow.notifications.app import build
+from shopflow.notifications.settings import Settings
 
 BOTH = {"order_created.email": "sent", "order_created.sms": "sent"}
 SMS = "SELECT * FROM notifications WHERE channel = 'sms'"
@@ -158,6 +163,23 @@ async def test_an_attempt_that_died_with_its_process_is_in_doubt(shop: Shop) -> 
     assert await shop.outcomes("sms") == [None, "adopted"]
     assert await shop.outcomes("email") == [None, "accepted"]
     assert (len(await shop.messages("sms")), len(await shop.messages("email"))) == (1, 2)
+
+
+async def test_where_doubtful_messages_are_kept_none_is_sent_again(
+    settings: Settings, around: Shop, serving: Callable[[Application], Awaitable[str]]
+) -> None:
+    kept = build(replace(settings, email_in_doubt="keep", sms_in_doubt="keep"))
+    shop = replace(around, url=await serving(kept))
+    await shop.until_consuming()
+    await shop.fail("email", "garbage")
+    await shop.fail("sms", "garbage")
+    await shop.publish(created(shop.order()))
+    await shop.until_verdicts(retry=1, wait=1)
+    await shop.hasten()
+    await shop.until_verdicts(retry=1, wait=1, park=1)
+    rows = await shop.rows("SELECT status, split_part(error_message, ':', 1) FROM notifications ORDER BY channel")
+    assert [tuple(row) for row in rows] == [("failed", "it may have been sent"), ("failed", "not_listed")]
+    assert (await shop.requests("email"), await shop.requests("sms")) == (1, 1)
 
 
 async def test_an_email_whose_process_died_twice_is_for_an_operator_who_may_send_it_once_more(shop: Shop) -> None:
