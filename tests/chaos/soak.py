@@ -70,11 +70,11 @@ async def by_chance(plan: Plan) -> Report:
 async def backlog(plan: Plan) -> Report:
     """So many events wait when one instance comes back: it drains them fast, and its memory stays flat (B-18)."""
     report, began = Report(plan.seed), monotonic()
-    async with opened(seed=plan.seed, source=plan.source) as shop:
+    async with opened(seed=plan.seed, source=plan.source, reads=False) as shop:
         scene = await Scene.set_up(shop)
         customer = await scene.people.customer()
         await _piled_up(scene, customer, plan.backlog)
-        await shop.start("notifications")
+        await shop.processes["notifications"].start()
         minutes, growth = await _drained(scene, plan.backlog)
         _say(
             f"{plan.backlog} events drained at {plan.backlog / minutes:.0f} a minute, memory grew by {growth >> 20} MiB"
