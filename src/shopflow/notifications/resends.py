@@ -30,7 +30,7 @@ RETURNING notification_id
 _DUE: Final = """
 UPDATE resends SET due_at = clock_timestamp() + make_interval(secs => $2)
 WHERE notification_id IN (
-    SELECT notification_id FROM resends WHERE due_at <= clock_timestamp()
+    SELECT notification_id FROM resends WHERE due_at <= clock_timestamp() AND due_at < 'infinity'  -- as the index has it
     ORDER BY due_at LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
