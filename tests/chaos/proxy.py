@@ -183,6 +183,7 @@ class Proxy:
         except asyncio.CancelledError:  # by `close` only; asyncio's streams would complain about one that is passed on
             _reset(writer)
         finally:
+            writer.close()
             self._tasks.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
