@@ -13,7 +13,7 @@ from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.link import CLOSE_DEADLINE, Declared, Link, is_loss, quietly
 
 _SETTLE_DEADLINE: Final = 2.0
-_WATCH: Final = 10.0
+_WATCH: Final = 5.0
 """Seconds without a message after which the broker is asked whether it has any (C11)."""
 
 _PROBE_DEADLINE: Final = 5.0
