@@ -27,10 +27,11 @@ INSERT INTO resends (notification_id, original_id, actor, reason) SELECT stored.
 RETURNING notification_id
 """
 
+# That nothing is due at infinity is said for the index, which is partial.
 _DUE: Final = """
 UPDATE resends SET due_at = clock_timestamp() + make_interval(secs => $2)
 WHERE notification_id IN (
-    SELECT notification_id FROM resends WHERE due_at <= clock_timestamp() AND due_at < 'infinity'  -- as the index has it
+    SELECT notification_id FROM resends WHERE due_at <= clock_timestamp() AND due_at < 'infinity'
     ORDER BY due_at LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
