@@ -10,8 +10,7 @@ from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
 
-from hypothesis import seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from tests.machines import playing
 from tests.machines.session_machine import Pair, SessionMachine, Subject
 from tests.machines.session_model import SECOND
 from tests.service.auth.shop import Answer, Person, Shop
@@ -105,5 +104,4 @@ def play(
         def subject(self) -> Subject:
             return OverHttp(shop, admin, loop)
 
-    how = settings(max_examples=examples, stateful_step_count=steps, derandomize=dice is None, database=None)
-    run_state_machine_as_test(Wire if dice is None else seed(dice)(Wire), settings=how)
+    playing.play(Wire, examples=examples, steps=steps, dice=dice)
