@@ -17,8 +17,8 @@ def play(machine: type[RuleBasedStateMachine], *, examples: int, steps: int, dic
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Without the collection of cycles: Hypothesis listens to it in Python, and a switch of threads at that moment breaks
-    CPython 3.11's parser when the other thread parses too, as it does to show a traceback.
+    """Without the collection of cycles: Hypothesis listens to it in Python, and a switch of threads at that moment
+    breaks CPython 3.11's parser when the other thread parses too, as it does to show a traceback.
     """
     gc.disable()
     try:
