@@ -121,7 +121,9 @@ class Watched:
 
         async def sending(message: Any) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if "status" in message:  # before the caller knows anything
+                status = message["status"]
+                self._canary.asked(list(scope.get("headers", ())), bytes(asked))
             if status >= 400 and len(answered) < _MOST:
                 answered.extend(b" ".join(each for header in message.get("headers", ()) for each in header))
                 answered.extend(message.get("body", b""))
@@ -130,7 +132,6 @@ class Watched:
         try:
             await self._application(scope, receiving, sending)
         finally:
-            self._canary.asked(list(scope.get("headers", ())), bytes(asked))
             if answered:
                 self._canary.see(f"{status} of {scope.get('path')}", answered.decode("utf-8", "replace"))
 
