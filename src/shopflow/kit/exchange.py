@@ -4,6 +4,7 @@ It knows nothing of routes and problems of its own: it stands between the server
 """
 
 import asyncio
+from math import inf
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -37,8 +38,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_bounds", "_deadline", "_has_more", "_head", "_headless", "_lane", "_receive", "_send", "answered", "further",
-        "scope", "status",
+        "_bounds", "_deadline", "_has_more", "_head", "_headless", "_lane", "_missing", "_receive", "_send", "answered",
+        "further", "scope", "status",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,7 @@ class Exchange:
         self._bounds = bounds
         self._headless = scope["method"] == "HEAD"
         self._has_more = head.has_body
+        self._missing = inf if head.declared is None else head.declared
         self._deadline: float | None = None
         self.scope = scope
         self.further: Headers = []
@@ -106,7 +108,11 @@ class Exchange:
                 message = cast("HTTPReceiveMessage", await self._receive())
         finally:
             self._lane.waiting -= 1
-        self._has_more = bool(message.get("more_body"))
+        part: Any = message
+        self._missing -= len(part.get("body", b""))
+        if self._missing <= 0:  # the server says only with the next part, and sometimes much later, that there is none
+            part["more_body"] = False
+        self._has_more = bool(part.get("more_body"))
         return message
 
     async def _slices(self, message: Any) -> None:
