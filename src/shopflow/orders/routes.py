@@ -1,8 +1,9 @@
 """The HTTP face of order-service: PRD 4.2 and the history. Asks the clock and rolls the ids; decides nothing."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, TypeVar, cast
 from uuid import UUID, uuid4
 
 from litestar import Response, get, patch, post
@@ -17,7 +18,7 @@ from shopflow.kit import conditional, pages
 from shopflow.kit.answers import JsonBody, JsonResponse, json_body, problems
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.openapi import BEARER
-from shopflow.kit.pages import Page, Stretch
+from shopflow.kit.pages import Page, Position, Stretch
 from shopflow.kit.postgres import Connection
 from shopflow.kit.problems import FieldError, Kind, forbidden, invalid, not_found
 from shopflow.orders import advance, history, idempotency, lists, place, store
@@ -49,6 +50,8 @@ from shopflow.orders.parameters import (
     Scope,
     UserId,
 )
+
+P = TypeVar("P", bound=Passage)
 
 _TAGS: Final = ["Orders"]
 _PEOPLE: Final = (Role.CUSTOMER, Role.ADMIN)
@@ -192,15 +195,18 @@ def _reads(database: Connection, *, allow: Allow) -> Sequence[HTTPRouteHandler]:
         request: CallerRequest,
         page: PageNumber = 1,
         limit: PageSize = 20,
-    ) -> Page[PassageForAdmins] | Page[Passage]:
+        cursor: Cursor = None,
+    ) -> Page[PassageForAdmins] | Page[Passage] | Stretch[PassageForAdmins] | Stretch[Passage]:
         found = await store.history(database, _order_id(order_id))
         if found is None:
             raise not_found("order")
         owner, entries = found
         _must_be_readable(request.user, owner)
         shown = PassageForAdmins if request.user.is_admin else Passage
-        first = pages.offset(page, limit)
         data = [shown.of(each) for each in history.in_order(entries)]
+        if cursor is not None:
+            return _stretch(data, cursor, order_id=UUID(order_id), limit=limit)
+        first = pages.offset(page, limit)
         return pages.page(data[first : first + limit], number=page, limit=limit, total_items=len(data))
 
     return [read_order, read_history]
@@ -245,6 +251,22 @@ def _list(database: Connection, *, allow: Allow) -> HTTPRouteHandler:
         return pages.page(data, number=page, limit=limit, total_items=total)
 
     return list_orders
+
+
+def _stretch(data: list[P], cursor: str, *, order_id: UUID, limit: int) -> Stretch[P]:
+    """A stretch of a history: entries are only ever added, so the last one's place in it says where to go on."""
+    way = f"history {order_id}"
+    behind = pages.resumed(cursor, way=way)
+    first = 0 if behind is None else _place(behind.value)
+    last = first + limit
+    end = Position(str(last), order_id) if last < len(data) else None
+    return pages.stretch(data[first:last], way=way, end=end)
+
+
+def _place(text: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text) is None:
+        raise pages.not_of_this_list()
+    return int(text)
 
 
 def _order_id(text: str) -> UUID:

@@ -13,6 +13,7 @@ import pytest
 from tests.service.orders.shop import Shop
 
 from shopflow.contracts.orders import Status
+from shopflow.kit import pages
 from shopflow.orders.order import stamps_hold
 
 LIFE = list(Status)
@@ -93,6 +94,15 @@ async def test_an_owner_sees_states_roles_and_times_of_the_history_and_nobody_el
     await shop.ask("GET", path, None, expect=401)
     await shop.ask("GET", f"/orders/{uuid4()}/history", shop.customer, expect=404)
     await shop.ask("GET", "/orders/nonsense/history", shop.customer, expect=400)
+    walk = await shop.ask("GET", f"{path}?cursor=&limit=1", shop.customer, expect=200)
+    rest = await shop.ask("GET", f"{path}?cursor={walk['next_cursor']}&limit=1", shop.customer, expect=200)
+    assert ([each["to"] for each in walk["data"] + rest["data"]], rest["next_cursor"]) == (
+        ["pending", "confirmed"],
+        None,
+    )
+    made_up = pages.cursor(f"history {order['id']}", pages.Position("-1", uuid4()))
+    for bad in (made_up, walk["next_cursor"][1:], f"{walk['next_cursor']}&page=1"):
+        await shop.ask("GET", f"{path}?cursor={bad}", shop.customer, expect=400)
     second = await shop.ask("GET", f"{path}?page=2&limit=1", shop.customer, expect=200)
     assert [each["to"] for each in second["data"]] == ["confirmed"]
     assert second["pagination"]["total_pages"] == 2
