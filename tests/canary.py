@@ -68,7 +68,7 @@ class Canary:
                 self.learn(value.decode("latin-1").partition(" ")[2].strip())
         try:
             fields = json.loads(body) if body else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(fields, dict):
             for name in SECRET_FIELDS:

@@ -109,6 +109,7 @@ async def database_of(
     yield make
     leaks: list[str] = []
     for name, url in made.items():
+        await superuser.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1')
         leaks += await canary.look_into(url)
         await superuser.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     assert leaks == []
