@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
+from functools import partial
 from html.parser import HTMLParser
 from time import monotonic
 from typing import Any, Final
@@ -35,9 +37,7 @@ _CALCULATED: Final = "1337"
 async def names(scene: Scene) -> None:
     """Names at registration: line breaks and NUL must be refused, everything else is just a name."""
     for text in (*SQL, *MARKUP, *HEADERS):
-        body = {**people.details(scene, "names"), "first_name": text[:100], "last_name": text[:100]}
-        answer = await scene.ask("auth", "POST", "/auth/register", body=body, source=scene.address())
-        _quick(scene, "first_name", answer)
+        answer = await _quick(scene, "first_name", partial(_registered, scene, text))
         breaks = any(sign in text for sign in "\r\n\x00")
         fits = answer.status == 400 if breaks else answer.status in {201, 400}
         scene.unless(fits, "a name with a line break is taken", f"{text!r}: {answer.word}", Severity.MEDIUM)
@@ -53,8 +53,7 @@ async def orders(scene: Scene) -> None:
     buyer = await people.customer(scene, "buyer", first_name="<b>Case</b> {{ 191 * 7 }}", last_name="=?utf-8?q?x?=")
     placed = []
     for text in (*SQL, *MARKUP, *HEADERS[:3]):
-        answer = await _ordered(scene, buyer, text)
-        _quick(scene, "the order's texts", answer)
+        answer = await _quick(scene, "the order's texts", partial(_ordered, scene, buyer, text))
         if answer.status == 201:
             placed.append(str(answer.json["id"]))
     scene.unless(bool(placed), "no order with an apostrophe can be placed", "all were refused", Severity.LOW)
@@ -66,7 +65,7 @@ async def orders(scene: Scene) -> None:
 
 async def parameters(scene: Scene) -> None:
     """SQL in every parameter, in paths and in headers; none may be slow, fail, or answer more than it should."""
-    caller = await people.customer(scene, "parameters")
+    caller = await people.anybody(scene)
     for text in SQL:
         for service, path in (
             ("orders", "/orders?sort_by={}"),
@@ -81,8 +80,8 @@ async def parameters(scene: Scene) -> None:
             ("auth", "/auth/users/{}"),
         ):
             asked = path.replace("{}", quote(text, safe=""))
-            answer = await scene.ask(service, "GET", asked, token=caller.access, source=caller.address)
-            _quick(scene, path, answer)
+            ask = partial(scene.ask, service, "GET", asked, token=caller.access, source=caller.address)
+            answer = await _quick(scene, path, ask)
             refused = answer.status in {400, 403, 404}
             scene.unless(refused, "a parameter takes anything", f"{path} {text}: {answer.text}", Severity.HIGH)
         sent = [("traceparent", text), ("tracestate", text), ("User-Agent", text), ("X-Forwarded-For", text)]
@@ -91,9 +90,21 @@ async def parameters(scene: Scene) -> None:
         scene.unless(answer.status == 200, "a header breaks a request", f"{text}: {answer.text}", Severity.MEDIUM)
 
 
-def _quick(scene: Scene, where: str, answer: Answer) -> None:
+async def _quick(scene: Scene, where: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What is answered; what sleeps does so each time, and a busy machine does not."""
+    answer = await ask()
+    seconds = answer.seconds
+    for _ in range(2):
+        if seconds >= _SLOW:
+            seconds = min(seconds, (await ask()).seconds)
     title = "a text is run by the database"
-    scene.unless(answer.seconds < _SLOW, title, f"{where}: {answer.seconds:.1f} s", Severity.CRITICAL)
+    scene.unless(seconds < _SLOW, title, f"{where}: {seconds:.1f} s", Severity.CRITICAL)
+    return answer
+
+
+async def _registered(scene: Scene, text: str) -> Answer:
+    body = {**people.details(scene, "names"), "first_name": text[:100], "last_name": text[:100]}
+    return await scene.ask("auth", "POST", "/auth/register", body=body, source=scene.address())
 
 
 async def _ordered(scene: Scene, buyer: Person, text: str) -> Answer:

@@ -53,6 +53,18 @@ async def customer(scene: Scene, name: str, **changes: Any) -> Person:
     return person
 
 
+async def anybody(scene: Scene) -> Person:
+    """A customer whom several attacks share: whoever only needs to be somebody to order-service and notifications.
+
+    Raises:
+        CannotGoOn: the target takes no customers.
+    """
+    async with scene.sharing:
+        if not scene.shared:
+            scene.shared.append(await customer(scene, "anybody"))
+    return scene.shared[0]
+
+
 async def signed_in(scene: Scene, person: Person) -> Person:
     """The person with a new pair of tokens.
 

@@ -6,7 +6,9 @@ Whatever is asked through here is watched: no attack has to look for a stack tra
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from copy import copy
 from dataclasses import dataclass, field
+from itertools import count
 from random import SystemRandom
 from time import monotonic
 from typing import Any, Final
@@ -56,8 +58,10 @@ class Scene:
         self.secrets: dict[str, str] = {}
         self.personal: set[str] = set()
         self.people: list[Person] = []
+        self.shared: list[Person] = []
+        self.sharing = asyncio.Lock()
         self._network = 1 + _DICE.randrange(200)
-        self._addresses = 0
+        self._addresses = count(1)
 
     def times(self, most: int, *, least: int = 1) -> int:
         """How often to try in this run what a run of five minutes tries `most` times."""
@@ -65,8 +69,14 @@ class Scene:
 
     def address(self) -> str:
         """A loopback address that nobody has called from in this run."""
-        self._addresses += 1
-        return f"127.{self._network}.{self._addresses // 250}.{1 + self._addresses % 250}"
+        number = next(self._addresses)
+        return f"127.{self._network}.{number // 250}.{1 + number % 250}"
+
+    def for_one_attack(self) -> "Scene":
+        """The same scene with notes of its own."""
+        own = copy(self)
+        own.notes = Notes()
+        return own
 
     async def ask(
         self,
