@@ -151,6 +151,8 @@ class Edge:
             child = self._children[key] = self._seconds.labels(*key)
         child.observe(seconds)
         said = {"problem": matched["problem"]} if "problem" in matched else {}
+        if (caller := matched.get("user")) is not None:  # whoever a guard has found to be calling
+            said["caller"] = caller.id
         self._level(matched, status)(
             "request", method=key[0], route=route, status=status, ms=round(seconds * 1000, 2), **said
         )
