@@ -132,6 +132,7 @@ class Link(ABC):
             timeout=_CONNECT_DEADLINE,
             heartbeat=_HEARTBEAT,
             client_properties={"connection_name": self._name},
+            connection_class=_Connection,
         )
         try:
             async with asyncio.timeout(_PREPARE_DEADLINE):
@@ -183,6 +184,21 @@ class Link(ABC):
             bound = await channel.get_queue(binding.queue, ensure=False)
             await bound.bind(binding.exchange, binding.key)
         await channel.close()
+
+
+class _Connection(aio_pika.Connection):
+    """A connection that is closed when it never came up.
+
+    The library closes a forgotten one whenever the collector finds it, by a task: without a running loop that is a
+    coroutine that nobody awaits.
+    """
+
+    async def connect(self, timeout: Any = None) -> None:  # noqa: ASYNC109 - the signature of the library
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise
 
 
 async def quietly(action: Awaitable[Any], *, within: float) -> None:
