@@ -25,6 +25,7 @@ from schemathesis.hooks import HookContext
 from schemathesis.openapi.checks import UndefinedStatusCode
 from schemathesis.specs.openapi import checks as known_checks
 from tests.fuzz.excuses import reason_for
+from tests.fuzz.links import linked
 from tests.fuzz.stand import CALLERS, JUNK, Stand
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
@@ -120,7 +121,7 @@ class Campaign:
         self.figures = Figures()
         self._holds = holds
         self._renewed = renewed
-        self._document = document
+        self._document = linked(document)
         self._url = url
         self._http = requests.Session()
         self._http.trust_env = False

@@ -34,6 +34,14 @@ Phone = Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{1,14}" + _END, max_l
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema=_format("date-time"))]
 """RFC 3339 in UTC with three digits of milliseconds and a Z, as the PRD's samples write it."""
 
+CountryCode = Annotated[str, msgspec.Meta(extra_json_schema={"extra": {"enum": sorted(countries_by_alpha2)}})]
+"""ISO 3166-1 alpha-2 in upper case; `is_country` judges it, so that all of a body's mistakes are told at once (R38)."""
+
+CurrencyCode = Annotated[
+    str, msgspec.Meta(extra_json_schema={"extra": {"enum": sorted(currency.code for currency in Currency)}})
+]
+"""ISO 4217 in upper case; `minor_units` judges it (R32)."""
+
 _MINOR_UNITS: Final = {currency.code: currency.exponent for currency in Currency}
 
 
