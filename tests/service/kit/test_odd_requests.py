@@ -167,7 +167,7 @@ async def test_head_is_get_without_its_body(url: str, http: aiohttp.ClientSessio
             assert (headed.status, await headed.read()) == (status, b"")
             wanted = {"Content-Type", *({"Content-Length"} if path != "/metrics" else set()), "Cache-Control"}
             assert {name: headed.headers[name] for name in wanted} == {name: got.headers[name] for name in wanted}
-    heard = await told(url, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\n\r\n" + get())
+    heard = await told(url, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\n\r\n" + get(), quiet=5)
     assert heard.statuses == [200, 200]
 
 
