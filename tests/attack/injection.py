@@ -90,6 +90,29 @@ async def parameters(scene: Scene) -> None:
         scene.unless(answer.status == 200, "a header breaks a request", f"{text}: {answer.text}", Severity.MEDIUM)
 
 
+async def busy(scene: Scene) -> None:
+    """Texts that make careless patterns try all ways: addresses, numbers, searches; none may keep a service busy."""
+    admin = await people.admin(scene)
+    for email in ("a" * 64 + "@" + "a." * 90, "a." * 100 + "@b.example", "!" * 200, "@" * 250, "a@" + "-" * 200 + ".b"):
+        await _quick(scene, "an address", partial(scene.ask, "auth", "POST", "/auth/login", body=_credentials(email)))
+    for field, text in (
+        ("phone", "+" + "1" * 12_000),
+        ("first_name", "\u0301" * 100),
+        ("email", "a" * 12_000 + "@b.c"),
+    ):
+        body = {**people.details(scene, "busy"), field: text}
+        ask = partial(scene.ask, "auth", "POST", "/auth/register", body=body, source=scene.address())
+        await _quick(scene, field, ask)
+    for query in ("%25_" * 300, "(((((a*)*)*)*)*)*b", "\\" * 500, "a" * 2000):
+        ask = partial(scene.ask, "auth", "GET", f"/auth/users?q={quote(query)}", token=admin.access)
+        answer = await _quick(scene, "a search", ask)
+        scene.unless(answer.status in {200, 400, 414, 431}, "a search breaks", answer.text, Severity.MEDIUM)
+
+
+def _credentials(email: str) -> dict[str, str]:
+    return {"email": email, "password": "Wrong-Pw-1!"}
+
+
 async def _quick(scene: Scene, where: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """What is answered; what sleeps does so each time, and a busy machine does not."""
     answer = await ask()
@@ -97,7 +120,7 @@ async def _quick(scene: Scene, where: str, ask: Callable[[], Awaitable[Answer]])
     for _ in range(2):
         if seconds >= _SLOW:
             seconds = min(seconds, (await ask()).seconds)
-    title = "a text is run by the database"
+    title = "a text is run by the database, or keeps it busy"
     scene.unless(seconds < _SLOW, title, f"{where}: {seconds:.1f} s", Severity.CRITICAL)
     return answer
 
