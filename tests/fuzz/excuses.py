@@ -43,6 +43,7 @@ EXCUSES: Final = (
         "(POST|PATCH) .*", "body", ".*(NUL|surrogate).*",
         "no string anywhere may hold NUL or half a surrogate pair, in members that nobody reads either",
     ),
+    Excuse(".*", ".*", "must be UTF-8 without NUL", "no parameter may hold NUL either"),
     Excuse(
         "POST /auth/(register|password)", "(new_)?password", "must have .*",
         "classes of characters are Unicode's, and bcrypt's limit counts bytes",

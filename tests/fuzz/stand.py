@@ -19,6 +19,7 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
+from tests.canary import Canary
 
 from shopflow.auth.tokens import Tokens
 from shopflow.local import sandbox
@@ -44,6 +45,15 @@ class Process:
     def lines(self) -> list[dict[str, Any]]:
         """Its log lines."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def leaks(self) -> list[str]:
+        """Its log lines that hold a secret."""
+        canary = Canary()
+        for secret in (SECRET, PASSWORD):
+            canary.learn(secret)
+        for line in self.log.read_text().splitlines():
+            canary.see("log", line)
+        return canary.leaks()
 
     def complaints(self) -> list[dict[str, Any]]:
         """Its log lines about what should not happen, whatever it is asked."""

@@ -33,4 +33,6 @@ async def test_every_operation_answers_generated_requests_as_described(
     assert campaign.figures.failures == {}
     assert campaign.operations() <= set(campaign.figures.operations())
     assert {each for each in campaign.operations() if not campaign.figures.succeeded(each)} == set()
-    assert stand.services[service].complaints() == []
+    for each in stand.services.values():
+        assert each.complaints() == []
+        assert each.leaks() == []
