@@ -83,7 +83,7 @@ async def test_its_description_names_both_reads_with_their_parameters(service: S
     described = await said(service.http, f"{service.url}/openapi.json")
     listing = described["paths"]["/notifications"]["get"]
     names = {each["name"] for each in listing["parameters"]}
-    assert names == {"page", "limit", "channel", "order_id", "user_id", "scope", "status", "type"}
+    assert names == {"page", "limit", "cursor", "channel", "order_id", "user_id", "scope", "status", "type"}
     assert "get" in described["paths"]["/notifications/{notification_id}"]
 
 
