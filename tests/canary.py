@@ -8,7 +8,7 @@ hold none. Answers to a sign-in and to a refresh hold tokens, since that is what
 import json
 import re
 import traceback
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any, Final, cast
 
 import asyncpg
@@ -25,11 +25,12 @@ HASHES: Final = {("users", "password_hash")}
 _LEAST: Final = 8  # a shorter text appears anywhere by chance
 _MOST: Final = 64 * 1024
 
-# One text a row: every column that can hold words, bytes as the letters that they are.
+# Every column that can hold words or bytes; the catalogue itself, since the standard's views take ten times as long.
 _COLUMNS: Final = """
-SELECT table_name, column_name, data_type FROM information_schema.columns
- WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'jsonb', 'bytea', 'ARRAY')
-   AND table_name IN (SELECT tablename FROM pg_tables WHERE schemaname = 'public')
+SELECT c.relname AS name, a.attname AS column, t.typname AS type
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+ WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+   AND t.typname IN ('text', 'varchar', 'jsonb', 'bytea', '_text')
 """
 
 
@@ -78,19 +79,19 @@ class Canary:
         """Where a database holds a secret, other than a hash."""
         connection = await asyncpg.connect(url)
         try:
-            found = [each async for each in _texts(connection)]
+            columns = await connection.fetch(_COLUMNS)
+            rows = await connection.fetch(" UNION ALL ".join(_texts(columns)) or "SELECT '', '' WHERE false")
         finally:
             await connection.close()
-        return [f"{where}: {text[:300]}" for where, text in found if self.holds_a_secret(text)]
+        return [f"{where}: {text[:300]}" for where, text in rows if self.holds_a_secret(text)]
 
 
-async def _texts(connection: asyncpg.Connection) -> Any:
-    for table, column, kind in await connection.fetch(_COLUMNS):
-        if (table, column) not in HASHES:
-            value = f"encode({column}, 'escape')" if kind == "bytea" else f"{column}::text"
-            statement = f'SELECT {value} AS text FROM "{table}" WHERE {column} IS NOT NULL'  # noqa: S608 - our own names
-            for row in await connection.fetch(statement):
-                yield f"{table}.{column}", row["text"]
+def _texts(columns: Sequence[asyncpg.Record]) -> Iterator[str]:
+    """A statement for each column that answers its name and its texts; bytes as the letters that they are."""
+    for name, column, type_ in columns:
+        if (name, column) not in HASHES:
+            value = f"encode(\"{column}\", 'escape')" if type_ == "bytea" else f'"{column}"::text'
+            yield f'SELECT \'{name}.{column}\', {value} FROM "{name}" WHERE "{column}" IS NOT NULL'  # noqa: S608 - our own names
 
 
 class Watched:
