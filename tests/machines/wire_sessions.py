@@ -21,8 +21,12 @@ AGED = (
     """
     UPDATE refresh_tokens SET issued_at = issued_at - $1::interval, expires_at = expires_at - $1::interval,
                               first_used_at = first_used_at - $1::interval
+     WHERE family_id IN (SELECT id FROM refresh_families WHERE user_id = $2)
     """,
-    "UPDATE refresh_families SET started_at = started_at - $1::interval, ends_at = ends_at - $1::interval",
+    """
+    UPDATE refresh_families SET started_at = started_at - $1::interval, ends_at = ends_at - $1::interval
+     WHERE user_id = $2
+    """,
 )
 
 
@@ -89,7 +93,7 @@ class OverHttp:
 
     async def _age(self, microseconds: int) -> None:
         for statement in AGED:
-            await self._shop.database.execute(statement, timedelta(microseconds=microseconds))
+            await self._shop.database.execute(statement, timedelta(microseconds=microseconds), UUID(self._user["id"]))
 
 
 def play(
