@@ -98,7 +98,7 @@ ALONE: Final[tuple[Attack, ...]] = (
 ATTACKS: Final = (*TOGETHER, *ALONE)
 
 _AT_ONCE: Final = 4
-_LONGEST: Final = 90.0
+_LONGEST: Final = 150.0
 """Seconds that one attack may take at most."""
 
 
