@@ -150,8 +150,8 @@ def revocation_instant(body: RevokeServiceTokens) -> datetime:
         Problem: of kind invalid, when the text is no timestamp with an offset.
     """
     try:
-        return max(instant(body.issued_before), datetime.fromtimestamp(0, UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return max(instant(body.issued_before), datetime.fromtimestamp(0, UTC))
+    except ValueError:
         raise invalid(FieldError("issued_before", "must be an RFC 3339 timestamp with an offset")) from None
 
 

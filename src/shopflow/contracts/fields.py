@@ -61,15 +61,18 @@ def timestamp_or_none(instant: datetime | None) -> str | None:
 
 
 def instant(text: str) -> datetime:
-    """The instant that a contract timestamp names.
+    """The instant that a contract timestamp names, in UTC.
 
     Raises:
-        ValueError: the text is not RFC 3339 or has no offset.
+        ValueError: the text is not RFC 3339, has no offset, or is beyond the first or the last year.
     """
     read = datetime.fromisoformat(text)
     if read.tzinfo is None:
         raise ValueError("a timestamp needs an offset")
-    return read
+    try:
+        return read.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("no such instant in UTC") from None
 
 
 def plain(amount: Decimal) -> Decimal:

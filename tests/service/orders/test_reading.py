@@ -239,7 +239,8 @@ async def test_a_cursor_that_was_changed_or_made_up_is_a_400_that_names_it(shop:
     cursor = (await listed(shop, "?limit=1&cursor="))["next_cursor"]
     me = UUID(shop.auth.callers[shop.customer].id)
     way = bearing("", Filter(user_id=me), sort_by=SortBy.CREATED_AT, direction=Direction.DESC).way
-    forged = [pages.cursor(way, pages.Position(value, uuid4())) for value in ("", "now", "2026-02-17", "1e9", "\0")]
+    values = ("", "now", "2026-02-17", "1e9", "\0", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-00:01")
+    forged = [pages.cursor(way, pages.Position(value, uuid4())) for value in values]
     swapped = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
     for bad in (swapped, cursor[1:], f"{cursor}=", "x", "%00", "%F0%9F%98%80", "-1", "A" * 2000, *forged):
         problem = await shop.ask("GET", f"/orders?cursor={bad}", shop.customer, expect=400)
