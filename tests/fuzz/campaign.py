@@ -50,6 +50,7 @@ class Campaign:
         url: where it answers.
         holds: whether a bearer token is still good; callers sign themselves out every now and then.
         renewed: a good token for a kind of caller.
+        crowd: makes accounts behind which those of the callers disappear from lists.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class Campaign:
         *,
         holds: Callable[[str], bool],
         renewed: Callable[[str], str | None],
+        crowd: Callable[[], None],
     ) -> None:
         self.figures = Figures()
         self._holds = holds
         self._renewed = renewed
+        self._crowd = crowd
         self._document = linked(document)
         self._url = url
         self._http = requests.Session()
@@ -94,6 +97,7 @@ class Campaign:
             phases: which of PHASES.
         """
         self._tokens = {name: self._renewed(name) for name in CALLERS}
+        self._crowd()
         schema = schemathesis.openapi.from_dict(
             self._document, config=self._config(seed, examples, phases, self._tokens[caller])
         )
@@ -198,7 +202,10 @@ def campaign_on(stand: Stand, service: str, document: dict[str, Any]) -> Campaig
     def renewed(caller: str) -> str | None:
         return asyncio.run_coroutine_threadsafe(stand.token(caller), loop).result()
 
-    return Campaign(document, stand.url(service), holds=holds, renewed=renewed)
+    def crowd() -> None:
+        asyncio.run_coroutine_threadsafe(stand.crowd(), loop).result()
+
+    return Campaign(document, stand.url(service), holds=holds, renewed=renewed, crowd=crowd)
 
 
 def _interaction(interaction: Interaction | None) -> str:

@@ -31,6 +31,11 @@ PASSWORD = "An0ther-Passw0rd"  # not the sample of the documents, or callers wou
 JUNK = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.c2lnbmF0dXJl"
 CALLERS = ("customer", "admin", "service", "junk", "nobody")
 
+CROWD = """
+INSERT INTO users (email, password_hash, first_name, last_name)
+SELECT format('%s-%s@example.com', $1::text, number), 'none', 'Jane', 'Doe' FROM generate_series(1, 120) AS number
+"""
+
 MakeDatabase = Callable[[str], Awaitable[str]]
 
 
@@ -90,6 +95,10 @@ class Stand:
                 return Tokens(SECRET).service("notification-service", issued=int(time()))
             case _:
                 return await self._person(admin=caller == "admin")
+
+    async def crowd(self) -> None:
+        """Adds more accounts than a page holds, since admins deactivate whom a list shows first."""
+        await self.database.execute(CROWD, f"crowd{next(self.numbers)}")
 
     async def holds(self, token: str) -> bool:
         """Whether a bearer token is still good."""
