@@ -92,7 +92,8 @@ async def flood(scene: Scene) -> None:
     count = scene.times(120, least=40)
 
     async def attempt(number: int) -> Answer:
-        return await people.login(scene, f"{number}.{scene.mark}@shop.example", "Wrong-Pw-1!", source=scene.address())
+        email, source = f"{number}.{scene.mark}@shop.example", scene.address()
+        return await people.login(scene, email, "Wrong-Pw-1!", source=source, patient=False)
 
     flooding = asyncio.create_task(_many(attempt, count, at_once=count))
     await asyncio.sleep(0.3)

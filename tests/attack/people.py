@@ -79,10 +79,10 @@ async def signed_in(scene: Scene, person: Person) -> Person:
     return person
 
 
-async def login(scene: Scene, email: str, password: str, *, source: str | None = None) -> Answer:
+async def login(scene: Scene, email: str, password: str, *, source: str | None = None, patient: bool = True) -> Answer:
     """A try to sign in."""
     body = {"email": email, "password": password}
-    return await scene.ask("auth", "POST", "/auth/login", body=body, source=source)
+    return await scene.ask("auth", "POST", "/auth/login", body=body, source=source, patient=patient)
 
 
 async def refreshed(scene: Scene, token: str, *, source: str | None = None) -> Answer:

@@ -21,6 +21,7 @@ from tests.attack.wire import NOTHING, Answer, Headers, exchange, request
 
 _DICE: Final = SystemRandom()
 JSON: Final = ("Content-Type", "application/json")
+_PATIENCE: Final = (1.0, 3.0, 6.0, 10.0)
 
 
 @dataclass
@@ -90,8 +91,12 @@ class Scene:
         headers: Headers = (),
         source: str | None = None,
         within: float = 30.0,
+        patient: bool = True,
     ) -> Answer:
-        """One watched request: `body` is sent as JSON, `raw` as it is."""
+        """One watched request: `body` is sent as JSON, `raw` as it is.
+
+        Who is patient asks again when the service is busy and says when to come back: a slow machine is no weak one.
+        """
         sent = [*headers]
         if token is not None:
             sent.append(("Authorization", f"Bearer {token}"))
@@ -99,10 +104,14 @@ class Scene:
             raw = json.dumps(body).encode()
         if raw is not None and not any(name.lower() == "content-type" for name, _ in sent):
             sent.append(JSON)
-        asked = f"{method} {service}{path[:200]}"
         bytes_ = request(method, path, headers=sent, body=raw)
-        answer = next(iter(await exchange(self.target.bases[service], bytes_, source=source, within=within)), NOTHING)
-        self.look(asked, answer)
+        base = self.target.bases[service]
+        for wait in (*_PATIENCE, None):
+            answer = next(iter(await exchange(base, bytes_, source=source, within=within)), NOTHING)
+            self.look(f"{method} {service}{path[:200]}", answer)
+            if wait is None or not patient or answer.status != 503:
+                break
+            await asyncio.sleep(wait)
         return answer
 
     def look(self, asked: str, answer: Answer) -> None:
