@@ -106,12 +106,13 @@ class Scene:
             sent.append(JSON)
         bytes_ = request(method, path, headers=sent, body=raw)
         base = self.target.bases[service]
-        for wait in (*_PATIENCE, None):
+        answer = NOTHING
+        for wait in (0.0, *_PATIENCE):
+            await asyncio.sleep(wait)
             answer = next(iter(await exchange(base, bytes_, source=source, within=within)), NOTHING)
             self.look(f"{method} {service}{path[:200]}", answer)
-            if wait is None or not patient or answer.status != 503:
+            if answer.status != 503 or not patient:
                 break
-            await asyncio.sleep(wait)
         return answer
 
     def look(self, asked: str, answer: Answer) -> None:
