@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from litestar.types import HTTPReceiveMessage, Message, Receive, Send
 
 from shopflow.kit import logs
-from shopflow.kit.admission import Bounds, Lane
+from shopflow.kit.admission import Bounds, Lane, overloaded
 from shopflow.kit.answer_headers import Headers, completed
 from shopflow.kit.heads import Head
 from shopflow.kit.problems import Kind, Problem
@@ -39,7 +39,7 @@ class Exchange:
 
     __slots__ = (
         "_bounds", "_deadline", "_has_more", "_head", "_headless", "_lane", "_missing", "_receive", "_send", "answered",
-        "further", "scope", "status",
+        "further", "held", "scope", "status",
     )  # fmt: skip
 
     def __init__(
@@ -58,23 +58,29 @@ class Exchange:
         self.further: Headers = []
         self.status = 500
         self.answered: float | None = None
+        self.held = 0
 
     async def receive(self) -> HTTPReceiveMessage:
         """The next part of the body.
 
         Raises:
-            Problem: of kind timed-out, when the whole body is not there in time.
+            Problem: of kind timed-out, when the whole body is not there in time; of kind unavailable, when the bodies
+                of many take all the memory there is for them.
         """
         if not self._has_more:
             return cast("HTTPReceiveMessage", await self._receive())
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + self._bounds.body_within
         try:
-            return await self._part(self._deadline)
+            message: Any = await self._part(self._deadline)
         except TimeoutError:
             raise Problem(
                 Kind.TIMED_OUT, "body-too-slow", f"The body was not there after {self._bounds.body_within:g} s."
             ) from None
+        self._hold(len(message.get("body", b"")))
+        if self._lane.has_no_room(self.held):
+            raise overloaded()
+        return cast("HTTPReceiveMessage", message)
 
     async def send(self, message: Message) -> None:
         """Sends a part of the answer; behind its last part, what is left of the body is read and thrown away."""
@@ -101,6 +107,11 @@ class Exchange:
         closing = [_CLOSE] if self._head.codings or self.status in _CLOSING else []
         return completed(own, self.further, counted, closing)
 
+    def _hold(self, size: int) -> None:
+        """Bytes that stay in memory until the request ends; the edge gives them back then."""
+        self.held += size
+        self._lane.held += size
+
     async def _part(self, deadline: float) -> HTTPReceiveMessage:
         self._lane.waiting += 1
         try:
@@ -118,9 +129,10 @@ class Exchange:
     async def _slices(self, message: Any) -> None:
         """A large answer goes out as fast as it is taken: what is not taken is not held in memory once for each."""
         body, ends = memoryview(message["body"]), not message.get("more_body")
+        self._hold(len(body))
         self._lane.waiting += 1
         try:
-            async with asyncio.timeout(self._bounds.answer_within):
+            async with asyncio.timeout(self._lane.answer_within):
                 for start in range(0, len(body), _SLICE):
                     more = not ends or start + _SLICE < len(body)
                     part: Message = {

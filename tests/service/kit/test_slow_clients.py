@@ -223,6 +223,19 @@ async def test_an_answer_that_is_not_taken_is_given_up_and_takes_no_place(
         assert metric(served, "shopflow_http_requests_shed_total") == 0
 
 
+async def test_many_large_answers_that_are_not_taken_are_given_up_sooner(serving: Serve) -> None:
+    url = await serving(served := application(bounds=Bounds(held=len(LARGE), answer_within=60.0)))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(unread(port_of(url))) for _ in range(5)]
+        for client in clients:
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(20):
+            while served.in_flight < len(clients):
+                await asyncio.sleep(0.01)
+            while served.in_flight > 1:  # one of them is no crowd
+                await asyncio.sleep(0.01)
+
+
 async def test_a_large_answer_arrives_whole(serving: Serve, http: aiohttp.ClientSession) -> None:
     url = await serving(application())
     async with http.get(f"{url}/large") as response:
