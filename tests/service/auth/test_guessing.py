@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tests.service.auth.shop import PASSWORD, Answer, OpenShop, Shop
+from tests.service.auth.shop import PASSWORD, SECRET, Answer, OpenShop, Shop
 
 from shopflow.auth import known_addresses
 from shopflow.auth.attempts import LADDER, Attempts
@@ -119,6 +119,24 @@ async def test_the_owner_signs_in_at_home_while_an_attacker_hammers_the_account(
         headers={"X-Forwarded-For": HOME},
     )
     assert changed.status == 204
+
+
+@pytest.mark.row("A-17")
+async def test_a_home_stays_known_while_secrets_are_changed(shop: Shop, open_shop: OpenShop) -> None:
+    email = await account(shop)
+    assert (await login(shop, email, address=HOME)).status == 200
+    secrets = {"JWT_SECRET": "the new secret, also of more than thirty-two bytes", "JWT_SECRET_PREVIOUS": SECRET}
+    changed = await opened(open_shop, DATABASE_URL=shop.database_url, **secrets)
+    assert (await refusal(changed, email)).status == 429
+    pairs = [(await login(changed, email, address=HOME)).body for _ in range(2)]
+    await changed.ask(
+        "POST",
+        "/auth/password",
+        token=pairs[-1]["access_token"],
+        body={"current_password": PASSWORD, "new_password": WRONG},
+        headers={"X-Forwarded-For": HOME},
+    )
+    assert (await login(changed, email, WRONG, address=HOME)).status == 200
 
 
 async def test_an_ipv6_home_is_a_network(shop: Shop) -> None:
