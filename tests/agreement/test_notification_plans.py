@@ -3,6 +3,7 @@ of a whole table.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -82,6 +83,16 @@ async def test_a_customers_list_is_read_from_the_index_that_is_in_its_order(
     steps = await plan(filled, statement, 20, 0, CUSTOMER, *further.values())
     assert scanned(steps) == set()
     assert "idx_notifications_user_created" in indexes(steps)
+
+
+@pytest.mark.parametrize("further", [{}, {"channel": "sms"}])
+async def test_a_walk_goes_on_in_the_index_where_it_ended(filled: asyncpg.Connection, further: dict[str, str]) -> None:
+    statement = store._stretch_statement(("user_id", *further), begun=True)
+    half_a_year_ago = datetime.now(UTC) - timedelta(days=180)
+    steps = await plan(filled, statement, 21, CUSTOMER, *further.values(), half_a_year_ago, uuid4())
+    assert scanned(steps) == set()
+    [entry] = [step for step in steps if step.get("Index Name") == "idx_notifications_user_created"]
+    assert "ROW(created_at, id) < ROW(" in entry["Index Cond"]
 
 
 async def test_the_notifications_of_one_order_are_found_by_an_index(filled: asyncpg.Connection) -> None:

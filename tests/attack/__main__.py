@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any, TextIO
 
 from tests.attack.campaign import ATTACKS, Told, run
@@ -33,8 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     out = sys.stderr if wanted.json else sys.stdout
     say(f"Attacking the platform in {wanted.home} for at most {wanted.seconds:.0f} s.", out)
+    started = monotonic()
     told = asyncio.run(campaign(Scene(target, seconds=wanted.seconds, share=wanted.share), wanted.only or "", out))
-    say(json.dumps(document(told), indent=1) if wanted.json else summary(told), sys.stdout)
+    say(json.dumps(document(told), indent=1) if wanted.json else summary(told, monotonic() - started), sys.stdout)
     return 1 if any(each.findings or each.broken for each in told) else 0
 
 
@@ -63,13 +65,12 @@ def line(told: Told) -> str:
     return "\n".join([first, *rest])
 
 
-def summary(told: list[Told]) -> str:
+def summary(told: list[Told], seconds: float) -> str:
     """The end of a run."""
     findings = sum(len(each.findings) for each in told)
     broken = [each.name for each in told if each.broken]
     tries = sum(each.notes.tried for each in told)
     left = f" Not carried through: {', '.join(broken)}." if broken else ""
-    seconds = sum(each.seconds for each in told)
     what = "Nothing found" if not findings else f"{findings} findings"
     return f"\n{what} in {len(told)} attacks with {tries} tries and {seconds:.0f} s.{left}"
 

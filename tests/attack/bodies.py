@@ -48,7 +48,7 @@ def malformed(good: bytes) -> Iterator[tuple[str, bytes]]:
 
 async def everywhere(scene: Scene) -> None:
     """Every operation with a body, with each of these documents: 400, and never a success or a failure of ours."""
-    caller = await people.customer(scene, "bodies")
+    caller = await people.anybody(scene)
     admin = await people.admin(scene)
     described = [each for each in await operations(scene) if each.sample and each.method in {"POST", "PATCH"}]
     for operation in described:
@@ -63,7 +63,7 @@ async def everywhere(scene: Scene) -> None:
 
 async def types(scene: Scene) -> None:
     """Values of other types than asked for, as attacks on query languages and loose comparisons use them."""
-    known = await people.customer(scene, "types")
+    known = await people.anybody(scene)
     for odd in ({"$ne": None}, {"$gt": ""}, ["a"], [], {}, True, 0, 1, None, "", 1e400):
         for body in ({"email": known.email, "password": odd}, {"email": odd, "password": known.password}):
             raw = json.dumps(body).encode()
@@ -74,7 +74,7 @@ async def types(scene: Scene) -> None:
 
 async def amounts(scene: Scene) -> None:
     """Prices and quantities that cost nothing, overflow, or are no numbers: nobody shops for less than they should."""
-    buyer = await people.customer(scene, "amounts")
+    buyer = await people.anybody(scene)
     prices = ("0", "-0", "-1", "0.001", "0.005", "1e-7", "1e400", "NaN", "Infinity", '"1.00"', "true", "null", "1e8")
     counts = ("0", "-1", "1.5", "2.0", '"2"', "true", "null", "1e3", "2147483648", "9223372036854775808", "9" * 4300)
     for field, values in (("49.99", prices), ("2", counts)):
@@ -97,7 +97,7 @@ async def amounts(scene: Scene) -> None:
 
 async def kinds(scene: Scene) -> None:
     """Other content types, other encodings, and bodies that grow when they are unpacked."""
-    buyer = await people.customer(scene, "kinds")
+    buyer = await people.anybody(scene)
     bomb = gzip.compress(b" " * 20_000_000 + _GOOD)
     for kind, encoding, raw in (
         ("text/plain", None, _GOOD),

@@ -15,7 +15,7 @@ _PAGES: Final = (("auth", "/docs"), ("orders", "/docs"), ("notifications", "/doc
 
 async def origins(scene: Scene) -> None:
     """Another web page asks, with and without a preflight: nothing is opened to it, least of all services' paths."""
-    caller = await people.customer(scene, "origins")
+    caller = await people.anybody(scene)
     for service, path in (
         ("auth", "/auth/login"),
         ("auth", "/auth/validate"),
@@ -85,7 +85,7 @@ def _not_kept(scene: Scene, what: str, answer: Answer) -> None:
 
 async def unasked(scene: Scene) -> None:
     """Requests that a web page can make a browser send: GETs that change things, and forms in place of JSON."""
-    caller = await people.customer(scene, "unasked")
+    caller = await people.anybody(scene)
     for path in ("/auth/logout", "/auth/login", "/auth/register", "/auth/refresh", "/auth/password"):
         answer = await scene.ask("auth", "GET", path, token=caller.access, source=scene.address())
         said = f"GET {path}: {answer.word}"

@@ -1,4 +1,4 @@
-"""The attacks in their order, and one run through them: what disturbs others comes late, what looks back last."""
+"""The attacks, and one run through them: what disturbs others comes late and alone, what looks back last."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,16 +24,17 @@ from tests.attack import (
     transport,
 )
 from tests.attack.findings import Finding, Notes, Severity
-from tests.attack.scene import CannotGoOn, Scene
+from tests.attack.scene import CannotGoOn, Person, Scene
 
 Attack = Callable[[Scene], Awaitable[None]]
 
-ATTACKS: Final[tuple[Attack, ...]] = (
+TOGETHER: Final[tuple[Attack, ...]] = (
+    sessions.reuse,
+    machine.broker,
     machine.listeners,
     machine.files,
     machine.processes,
     machine.databases,
-    machine.broker,
     tokens.forged,
     tokens.stolen_secret,
     tokens.wrong_kind,
@@ -51,13 +52,12 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     sessions.password_change,
     sessions.others,
     sessions.deactivated,
-    sessions.reuse,
     enumeration.by_text,
     enumeration.by_reading,
-    enumeration.by_time,
     injection.names,
     injection.orders,
     injection.parameters,
+    injection.busy,
     bodies.everywhere,
     bodies.types,
     bodies.amounts,
@@ -74,6 +74,11 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     transport.desync,
     transport.shapes,
     transport.paths,
+)
+"""Attacks that disturb nobody: a few at a time, first what mostly waits."""
+
+ALONE: Final[tuple[Attack, ...]] = (
+    enumeration.by_time,
     transport.sizes,
     transport.hanging,
     limits.lockout,
@@ -83,12 +88,17 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     limits.greedy,
     limits.flood,
     machine.history,
+    leaks.history,
     leaks.metrics,
     leaks.rows,
     leaks.logs,
 )
+"""Attacks that measure, or flood; and those that look back, last."""
 
-_LONGEST: Final = 90.0
+ATTACKS: Final = (*TOGETHER, *ALONE)
+
+_AT_ONCE: Final = 4
+_LONGEST: Final = 150.0
 """Seconds that one attack may take at most."""
 
 
@@ -109,26 +119,30 @@ class Told:
 
 
 async def run(scene: Scene, attacks: tuple[Attack, ...] = ATTACKS, *, tell: Callable[[Told], None]) -> list[Told]:
-    """Carries the attacks out one after the other, and tidies up.
+    """Carries the attacks out, and tidies up.
 
     Args:
         scene: whom to attack, and for how long.
         attacks: which ones.
         tell: told of each when it is over.
     """
-    told: list[Told] = []
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def carried_out(attack: Attack) -> Told:
+        async with gate:
+            told = await _carried_out(scene.for_one_attack(), attack)
+        tell(told)
+        return told
+
     try:
-        for attack in attacks:
-            told.append(await _carried_out(scene, attack))
-            tell(told[-1])
+        told = await asyncio.gather(*(carried_out(attack) for attack in attacks if attack not in ALONE))
+        return [*told, *[await carried_out(attack) for attack in attacks if attack in ALONE]]
     finally:
         with suppress(CannotGoOn, OSError):
-            await _tidied(scene)
-    return told
+            await _tidied(scene.for_one_attack())
 
 
 async def _carried_out(scene: Scene, attack: Attack) -> Told:
-    scene.notes = Notes()
     started = monotonic()
     name = f"{attack.__module__.rpartition('.')[2]}.{attack.__name__}"
     what = (attack.__doc__ or "").strip().splitlines()[0]
@@ -146,8 +160,11 @@ async def _carried_out(scene: Scene, attack: Attack) -> Told:
 
 async def _tidied(scene: Scene) -> None:
     """Closes the accounts that the attack made; their orders stay, as orders do."""
-    scene.notes = Notes()
-    for person in scene.people:
-        if person.access:
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def close(person: Person) -> None:
+        async with gate:
             path = f"/auth/users/{person.id}"
             await scene.ask("auth", "DELETE", path, token=person.access, source=person.address, within=5)
+
+    await asyncio.gather(*(close(person) for person in scene.people if person.access))

@@ -1,6 +1,10 @@
 """Afterwards, from inside: is anything that was secret written down, in a log, a row, a metric or a description?"""
 
+import asyncio
+import os
 import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Iterator
 from typing import Final
 from uuid import uuid4
@@ -72,6 +76,18 @@ async def _hashes(scene: Scene, connection: asyncpg.Connection) -> None:
     scene.unless(count == 0, "passwords are hashed too cheaply", f"{count} accounts below cost 12", Severity.HIGH)
     same = "SELECT count(*) - count(DISTINCT password_hash) FROM users"
     scene.unless(await connection.fetchval(same) == 0, "two passwords share a salt", "equal hashes", Severity.HIGH)
+
+
+async def history(scene: Scene) -> None:
+    """The chains of all orders' histories, verified as an operator does: the attack has not broken one."""
+    if "orders" not in scene.target.postgres:
+        return
+    command = (sys.executable, "-m", "shopflow", "audit", "verify")
+    environment = {**os.environ, "DATABASE_URL": scene.target.postgres["orders"]}
+    verify = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=STDOUT)
+    said, _ = await verify.communicate()
+    scene.notes.saw(f"status {verify.returncode}")
+    scene.unless(verify.returncode == 0, "the history of orders does not hold", said.decode(), Severity.CRITICAL)
 
 
 async def metrics(scene: Scene) -> None:

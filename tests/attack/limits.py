@@ -88,11 +88,12 @@ async def lockout(scene: Scene) -> None:
 
 async def flood(scene: Scene) -> None:
     """More sign-ins at once than there are cores for: the excess is turned away, and validation goes on."""
-    caller = await people.customer(scene, "flooded")
-    count = scene.times(120, least=60)
+    caller = await people.anybody(scene)
+    count = scene.times(120, least=40)
 
     async def attempt(number: int) -> Answer:
-        return await people.login(scene, f"{number}.{scene.mark}@shop.example", "Wrong-Pw-1!", source=scene.address())
+        email, source = f"{number}.{scene.mark}@shop.example", scene.address()
+        return await people.login(scene, email, "Wrong-Pw-1!", source=source, patient=False)
 
     flooding = asyncio.create_task(_many(attempt, count, at_once=count))
     await asyncio.sleep(0.3)
@@ -105,7 +106,7 @@ async def flood(scene: Scene) -> None:
     answers = await flooding
     slow = sorted(seconds)[len(seconds) * 9 // 10] if seconds else 0.0
     scene.notes.saw(f"validation in {slow * 1000:.0f} ms (nine in ten) during {count} sign-ins")
-    scene.unless(slow < 1, "a flood of sign-ins slows validation down", f"{slow:.2f} s", Severity.MEDIUM)
+    scene.unless(slow < 2, "a flood of sign-ins slows validation down", f"{slow:.2f} s", Severity.MEDIUM)
     shed = [each for each in answers if each.status == 503]
     patient = all(each.header("Retry-After") for each in shed)
     scene.unless(patient, "a 503 without Retry-After", "during a flood of sign-ins", Severity.LOW)

@@ -131,8 +131,10 @@ async def _refuses(connection: asyncpg.Connection, statement: str) -> bool:
 async def broker(scene: Scene) -> None:
     """RabbitMQ with the password that it ships with."""
     place = urlsplit(scene.target.rabbitmq)
-    for user, password in (("guest", "guest"), (place.username or "", ""), ("admin", "admin")):
-        answer = await asyncio.to_thread(_amqp_login, place.hostname or "", place.port or 5672, user, password)
+    guesses = (("guest", "guest"), (place.username or "", ""), ("admin", "admin"))
+    host, port = place.hostname or "", place.port or 5672
+    answers = await asyncio.gather(*(asyncio.to_thread(_amqp_login, host, port, *each) for each in guesses))
+    for (user, password), answer in zip(guesses, answers, strict=True):
         scene.notes.saw(answer)
         scene.unless(answer != "let in", "the broker takes a guess", f"{user}:{password}", Severity.CRITICAL)
 

@@ -53,6 +53,18 @@ async def customer(scene: Scene, name: str, **changes: Any) -> Person:
     return person
 
 
+async def anybody(scene: Scene) -> Person:
+    """A customer whom several attacks share: whoever only needs to be somebody to order-service and notifications.
+
+    Raises:
+        CannotGoOn: the target takes no customers.
+    """
+    async with scene.sharing:
+        if not scene.shared:
+            scene.shared.append(await customer(scene, "anybody"))
+    return scene.shared[0]
+
+
 async def signed_in(scene: Scene, person: Person) -> Person:
     """The person with a new pair of tokens.
 
@@ -67,10 +79,10 @@ async def signed_in(scene: Scene, person: Person) -> Person:
     return person
 
 
-async def login(scene: Scene, email: str, password: str, *, source: str | None = None) -> Answer:
+async def login(scene: Scene, email: str, password: str, *, source: str | None = None, patient: bool = True) -> Answer:
     """A try to sign in."""
     body = {"email": email, "password": password}
-    return await scene.ask("auth", "POST", "/auth/login", body=body, source=source)
+    return await scene.ask("auth", "POST", "/auth/login", body=body, source=source, patient=patient)
 
 
 async def refreshed(scene: Scene, token: str, *, source: str | None = None) -> Answer:

@@ -6,7 +6,9 @@ Whatever is asked through here is watched: no attack has to look for a stack tra
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from copy import copy
 from dataclasses import dataclass, field
+from itertools import count
 from random import SystemRandom
 from time import monotonic
 from typing import Any, Final
@@ -19,6 +21,7 @@ from tests.attack.wire import NOTHING, Answer, Headers, exchange, request
 
 _DICE: Final = SystemRandom()
 JSON: Final = ("Content-Type", "application/json")
+_PATIENCE: Final = (1.0, 3.0, 6.0, 10.0)
 
 
 @dataclass
@@ -56,8 +59,10 @@ class Scene:
         self.secrets: dict[str, str] = {}
         self.personal: set[str] = set()
         self.people: list[Person] = []
+        self.shared: list[Person] = []
+        self.sharing = asyncio.Lock()
         self._network = 1 + _DICE.randrange(200)
-        self._addresses = 0
+        self._addresses = count(1)
 
     def times(self, most: int, *, least: int = 1) -> int:
         """How often to try in this run what a run of five minutes tries `most` times."""
@@ -65,8 +70,14 @@ class Scene:
 
     def address(self) -> str:
         """A loopback address that nobody has called from in this run."""
-        self._addresses += 1
-        return f"127.{self._network}.{self._addresses // 250}.{1 + self._addresses % 250}"
+        number = next(self._addresses)
+        return f"127.{self._network}.{number // 250}.{1 + number % 250}"
+
+    def for_one_attack(self) -> "Scene":
+        """The same scene with notes of its own."""
+        own = copy(self)
+        own.notes = Notes()
+        return own
 
     async def ask(
         self,
@@ -80,8 +91,12 @@ class Scene:
         headers: Headers = (),
         source: str | None = None,
         within: float = 30.0,
+        patient: bool = True,
     ) -> Answer:
-        """One watched request: `body` is sent as JSON, `raw` as it is."""
+        """One watched request: `body` is sent as JSON, `raw` as it is.
+
+        Who is patient asks again when the service is busy and says when to come back: a slow machine is no weak one.
+        """
         sent = [*headers]
         if token is not None:
             sent.append(("Authorization", f"Bearer {token}"))
@@ -89,10 +104,15 @@ class Scene:
             raw = json.dumps(body).encode()
         if raw is not None and not any(name.lower() == "content-type" for name, _ in sent):
             sent.append(JSON)
-        asked = f"{method} {service}{path[:200]}"
         bytes_ = request(method, path, headers=sent, body=raw)
-        answer = next(iter(await exchange(self.target.bases[service], bytes_, source=source, within=within)), NOTHING)
-        self.look(asked, answer)
+        base = self.target.bases[service]
+        answer = NOTHING
+        for wait in (0.0, *_PATIENCE):
+            await asyncio.sleep(wait)
+            answer = next(iter(await exchange(base, bytes_, source=source, within=within)), NOTHING)
+            self.look(f"{method} {service}{path[:200]}", answer)
+            if answer.status != 503 or not patient:
+                break
         return answer
 
     def look(self, asked: str, answer: Answer) -> None:

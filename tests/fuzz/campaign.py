@@ -6,9 +6,7 @@ but what `excuses` names.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
@@ -25,7 +23,10 @@ from schemathesis.hooks import HookContext
 from schemathesis.openapi.checks import UndefinedStatusCode
 from schemathesis.specs.openapi import checks as known_checks
 from tests.fuzz.excuses import reason_for
-from tests.fuzz.stand import CALLERS, JUNK, Stand
+from tests.fuzz.figures import Figures
+from tests.fuzz.links import linked
+from tests.fuzz.permissions import WITHOUT_A_TOKEN, may_succeed
+from tests.fuzz.stand import CALLERS, Stand
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
 
@@ -39,64 +40,6 @@ CONFORMANCE: Final = [
 
 UNTOLD: Final = {"Authorization", "User-Agent", "Accept", "Accept-Encoding", "Connection"}
 OTHER: Final = "other methods of these paths"
-WITHOUT_A_TOKEN: Final = ("junk", "nobody")
-
-
-@dataclass
-class Figures:
-    """What was sent and what came of it.
-
-    Attributes:
-        sent: how many requests by operation, caller and status.
-        failures: what was found, by what it is about, with one request each that shows it.
-        excused: how often each excuse was used.
-    """
-
-    sent: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    failures: dict[str, str] = field(default_factory=dict)
-    excused: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    @property
-    def requests(self) -> int:
-        """How many requests were sent."""
-        return sum(self.sent.values())
-
-    def operations(self) -> Counter[str]:
-        """Requests by operation."""
-        found: Counter[str] = Counter()
-        for (operation, _, _), number in self.sent.items():
-            found[operation] += number
-        return found
-
-    def statuses(self, operation: str) -> Counter[int]:
-        """Answers of an operation by status."""
-        found: Counter[int] = Counter()
-        for (of, _, status), number in self.sent.items():
-            if of == operation:
-                found[status] += number
-        return found
-
-    def succeeded(self, operation: str) -> bool:
-        """Whether an operation did what it is for, at least once."""
-        return any(status < 300 for status in self.statuses(operation))
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything that is worth keeping."""
-        return {
-            "requests": self.requests,
-            "seconds": round(self.seconds, 1),
-            "operations": {each: dict(self.statuses(each)) for each in sorted(self.operations())},
-            "callers": dict(self._of_callers()),
-            "excused": dict(self.excused),
-            "failures": self.failures,
-        }
-
-    def _of_callers(self) -> Counter[str]:
-        found: Counter[str] = Counter()
-        for (_, caller, _), number in self.sent.items():
-            found[caller] += number
-        return found
 
 
 class Campaign:
@@ -107,6 +50,7 @@ class Campaign:
         url: where it answers.
         holds: whether a bearer token is still good; callers sign themselves out every now and then.
         renewed: a good token for a kind of caller.
+        crowd: makes accounts behind which those of the callers disappear from lists.
     """
 
     def __init__(
@@ -116,14 +60,18 @@ class Campaign:
         *,
         holds: Callable[[str], bool],
         renewed: Callable[[str], str | None],
+        crowd: Callable[[], None],
     ) -> None:
         self.figures = Figures()
         self._holds = holds
         self._renewed = renewed
-        self._document = document
+        self._crowd = crowd
+        self._document = linked(document)
         self._url = url
         self._http = requests.Session()
         self._http.trust_env = False
+        self._tokens: dict[str, str | None] = {}
+        self._signed_out = False
         load_all_checks()
 
     def operations(self) -> set[str]:
@@ -148,11 +96,11 @@ class Campaign:
             most: after how many requests it may stop; it also does when the caller's token ends.
             phases: which of PHASES.
         """
-        tokens = {name: self._renewed(name) for name in CALLERS}
+        self._tokens = {name: self._renewed(name) for name in CALLERS}
+        self._crowd()
         schema = schemathesis.openapi.from_dict(
-            self._document, config=self._config(seed, examples, phases, tokens[caller])
+            self._document, config=self._config(seed, examples, phases, self._tokens[caller])
         )
-        signed_out = False
 
         @schema.hook
         def filter_failure(_: HookContext, failure: Failure, case: Case[Any], response: Any) -> bool:
@@ -160,25 +108,24 @@ class Campaign:
 
         @schema.hook
         def after_call(_: HookContext, case: Case[Any], response: Any) -> None:
-            nonlocal signed_out
             self._note(case, caller, response)
-            signed_out |= response.status_code == 401 and self._has_ended(tokens[caller])
-            for name in tokens.keys() - {caller}:
-                if self._send_again(case, response.request, name, tokens[name]) == 401 and self._has_ended(
-                    tokens[name]
-                ):
-                    tokens[name] = self._renewed(name)
+            for name in CALLERS:
+                if name != caller:
+                    self._send_again(case, response.request, name)
+            self._signed_out |= response.status_code == 401 and self._has_ended(caller)
 
         started, before = monotonic(), self.figures.requests
         stream = from_schema(schema).execute()
         for event in stream:
             self._read(event)
-            if signed_out or self.figures.requests - before >= most:
+            if self._signed_out or self.figures.requests - before >= most:
                 stream.stop()
+        self._signed_out = False
         self.figures.seconds += monotonic() - started
 
-    def _has_ended(self, token: str | None) -> bool:
-        return token is not None and token != JUNK and not self._holds(token)
+    def _has_ended(self, caller: str) -> bool:
+        token = self._tokens[caller]
+        return caller not in WITHOUT_A_TOKEN and token is not None and not self._holds(token)
 
     def _config(self, seed: int, examples: int, phases: Sequence[str], token: str | None) -> SchemathesisConfig:
         return SchemathesisConfig.from_dict(
@@ -195,10 +142,10 @@ class Campaign:
             }
         )
 
-    def _send_again(self, case: Case[Any], request: requests.PreparedRequest, caller: str, token: str | None) -> int:
+    def _send_again(self, case: Case[Any], request: requests.PreparedRequest, caller: str) -> None:
         again = request.copy()
         again.headers.pop("Authorization", None)
-        if token is not None:
+        if (token := self._tokens[caller]) is not None:
             again.headers["Authorization"] = f"Bearer {token}"
         answer = schemathesis.Response.from_requests(self._http.send(again, timeout=30, allow_redirects=False), True)
         self._note(case, caller, answer)
@@ -208,16 +155,16 @@ class Campaign:
             for failure in found.exceptions:
                 if not self._excused(failure, case, answer):
                     self._found(failure, caller, _shown(again, answer))
-        return answer.status_code
+        if answer.status_code == 401 and self._has_ended(caller):
+            self._tokens[caller] = self._renewed(caller)
 
     def _note(self, case: Case[Any], caller: str, response: Any) -> None:
-        status = response.status_code
-        itself = response.request.method == case.operation.method.upper()
-        self.figures.sent[case.operation.label if itself else OTHER, caller, status] += 1
-        if itself and caller in WITHOUT_A_TOKEN and status < 400 and "security" in case.operation.definition.raw:
-            self.figures.failures.setdefault(
-                f"{case.operation.label}: lets {caller} in", _shown(response.request, response)
-            )
+        label, status = case.operation.label, response.status_code
+        if response.request.method != case.operation.method.upper():  # another method was tried on the same path
+            label = OTHER
+        elif status < 400 and not may_succeed(caller, label, is_protected="security" in case.operation.definition.raw):
+            self.figures.failures.setdefault(f"{label}: lets {caller} in", _shown(response.request, response))
+        self.figures.sent[label, caller, status] += 1
 
     def _excused(self, failure: Failure, case: Case[Any], response: Any) -> bool:
         reason = reason_for(failure, case, response)
@@ -255,7 +202,10 @@ def campaign_on(stand: Stand, service: str, document: dict[str, Any]) -> Campaig
     def renewed(caller: str) -> str | None:
         return asyncio.run_coroutine_threadsafe(stand.token(caller), loop).result()
 
-    return Campaign(document, stand.url(service), holds=holds, renewed=renewed)
+    def crowd() -> None:
+        asyncio.run_coroutine_threadsafe(stand.crowd(), loop).result()
+
+    return Campaign(document, stand.url(service), holds=holds, renewed=renewed, crowd=crowd)
 
 
 def _interaction(interaction: Interaction | None) -> str:

@@ -43,6 +43,7 @@ EXCUSES: Final = (
         "(POST|PATCH) .*", "body", ".*(NUL|surrogate).*",
         "no string anywhere may hold NUL or half a surrogate pair, in members that nobody reads either",
     ),
+    Excuse(".*", ".*", "must be UTF-8 without NUL", "no parameter may hold NUL either"),
     Excuse(
         "POST /auth/(register|password)", "(new_)?password", "must have .*",
         "classes of characters are Unicode's, and bcrypt's limit counts bytes",
@@ -61,16 +62,34 @@ EXCUSES: Final = (
         "PATCH /orders/{order_id}/status", "status", "(can only become|cannot change from) .*",
         "which states can follow depends on the order's own",
     ),
+    Excuse(".*", "page", "must not be given beside cursor", "two parameters that exclude each other"),
+    Excuse(
+        ".*", "(issued_before|created_from|created_to)", "must be an RFC 3339 .*",
+        "years before 1 and leap seconds have the form, but are no instants here",
+    ),
+    Excuse("POST /auth/service-tokens/revoke", "issued_before", "must not lie in the future", "a form has no clock"),
+    Excuse(".*", "cursor", "must come from the answer before, .*", "which cursors there are is for the service to say"),
+    Excuse(".*", "If-Match", "must be .*", "Schemathesis makes texts that only a part of the pattern holds for"),
+    Excuse("POST /orders", r"items\[\d+\].quantity", "must be a whole number", "JSON Schema takes 1.0 for one (R74)"),
     Excuse("POST /orders", r"items\[\d+\].unit_price", ".*", "decimals depend on the currency (R71)"),
     Excuse("POST /orders", "(items.*|total_amount)", "must be at most .*", "subtotals and totals are products (R71)"),
 )  # fmt: skip
 
 
+CODES: Final = {
+    (412, "precondition-failed"): "which tag matches depends on the state of the order",
+    (422, "idempotency-key-reused"): "which keys are taken depends on what came before",
+}
+
+
 def reason_for(failure: Failure, case: Case[Any], response: Any) -> str | None:
     """The reason why a failure is none, or None."""
-    if not isinstance(failure, RejectedPositiveData) or response.status_code != 400:
+    if not isinstance(failure, RejectedPositiveData):
         return None
-    reasons = [_reason(case.operation.label, each) for each in json.loads(response.content).get("errors", [])]
+    problem = json.loads(response.content)
+    if response.status_code != 400:
+        return CODES.get((response.status_code, problem["type"].removeprefix("urn:shopflow:problem:")))
+    reasons = [_reason(case.operation.label, each) for each in problem.get("errors", [])]
     return reasons[0] if reasons and all(reasons) else None
 
 

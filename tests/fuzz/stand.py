@@ -20,6 +20,7 @@ from uuid import UUID
 import aio_pika
 import aiohttp
 import asyncpg
+from tests.canary import Canary
 
 from shopflow.auth.tokens import Tokens
 from shopflow.contracts.events import EventType
@@ -32,6 +33,11 @@ SECRET = "a secret of more than thirty-two bytes, for generated input"
 PASSWORD = "An0ther-Passw0rd"  # not the sample of the documents, or callers would change their own
 JUNK = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.c2lnbmF0dXJl"
 CALLERS = ("customer", "admin", "service", "junk", "nobody")
+
+CROWD = """
+INSERT INTO users (email, password_hash, first_name, last_name)
+SELECT format('%s-%s@example.com', $1::text, number), 'none', 'Jane', 'Doe' FROM generate_series(1, 120) AS number
+"""
 
 MakeDatabase = Callable[[str], Awaitable[str]]
 
@@ -47,6 +53,15 @@ class Process:
     def lines(self) -> list[dict[str, Any]]:
         """Its log lines."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def leaks(self) -> list[str]:
+        """Its log lines that hold a secret."""
+        canary = Canary()
+        for secret in (SECRET, PASSWORD):
+            canary.learn(secret)
+        for line in self.log.read_text().splitlines():
+            canary.see("log", line)
+        return canary.leaks()
 
     def complaints(self) -> list[dict[str, Any]]:
         """Its log lines about what should not happen, whatever it is asked."""
@@ -83,6 +98,10 @@ class Stand:
                 return Tokens(SECRET).service("notification-service", issued=int(time()))
             case _:
                 return await self._person(admin=caller == "admin")
+
+    async def crowd(self) -> None:
+        """Adds more accounts than a page holds, since admins deactivate whom a list shows first."""
+        await self.database.execute(CROWD, f"crowd{next(self.numbers)}")
 
     async def holds(self, token: str) -> bool:
         """Whether a bearer token is still good."""

@@ -1,5 +1,6 @@
 """Any sequence of what can happen to somebody's sessions, on a subject and on the model side by side (E4, I8)."""
 
+import gc
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -109,6 +110,9 @@ class SessionMachine(RuleBasedStateMachine):
         for number in range(max(0, len(self.access) - 3), len(self.access)):
             should = self.model.access[number] and self.model.active
             assert self.real.holds(self.access[number]) == should, number
+
+    def teardown(self) -> None:
+        gc.collect(1)  # nothing else does while a machine plays
 
     def _show(self, session: Session, number: int) -> None:
         before = self.real.now()

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from tests.machines import playing
 from tests.machines.order_machine import Answer, OrderMachine, Subject, cents
 from tests.service.orders.shop import Shop, placement
 
@@ -116,5 +115,4 @@ def play(shop: Shop, loop: asyncio.AbstractEventLoop, *, examples: int, steps: i
         def subject(self) -> Subject:
             return OverHttp(shop, loop)
 
-    how = settings(max_examples=examples, stateful_step_count=steps, derandomize=dice is None, database=None)
-    run_state_machine_as_test(Wire if dice is None else seed(dice)(Wire), settings=how)
+    playing.play(Wire, examples=examples, steps=steps, dice=dice)

@@ -10,8 +10,7 @@ from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
 
-from hypothesis import seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from tests.machines import playing
 from tests.machines.session_machine import Pair, SessionMachine, Subject
 from tests.machines.session_model import SECOND
 from tests.service.auth.shop import Answer, Person, Shop
@@ -22,8 +21,12 @@ AGED = (
     """
     UPDATE refresh_tokens SET issued_at = issued_at - $1::interval, expires_at = expires_at - $1::interval,
                               first_used_at = first_used_at - $1::interval
+     WHERE family_id IN (SELECT id FROM refresh_families WHERE user_id = $2)
     """,
-    "UPDATE refresh_families SET started_at = started_at - $1::interval, ends_at = ends_at - $1::interval",
+    """
+    UPDATE refresh_families SET started_at = started_at - $1::interval, ends_at = ends_at - $1::interval
+     WHERE user_id = $2
+    """,
 )
 
 
@@ -90,7 +93,7 @@ class OverHttp:
 
     async def _age(self, microseconds: int) -> None:
         for statement in AGED:
-            await self._shop.database.execute(statement, timedelta(microseconds=microseconds))
+            await self._shop.database.execute(statement, timedelta(microseconds=microseconds), UUID(self._user["id"]))
 
 
 def play(
@@ -105,5 +108,4 @@ def play(
         def subject(self) -> Subject:
             return OverHttp(shop, admin, loop)
 
-    how = settings(max_examples=examples, stateful_step_count=steps, derandomize=dice is None, database=None)
-    run_state_machine_as_test(Wire if dice is None else seed(dice)(Wire), settings=how)
+    playing.play(Wire, examples=examples, steps=steps, dice=dice)

@@ -15,8 +15,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.canary import Canary
 
 from shopflow.local.ports import is_free
+
+PASSWORD = "S3cur3P@ssw0rd!"
 
 _READY_WITHIN = 150
 _STOPPED_WITHIN = 75
@@ -49,6 +52,17 @@ class RunningPlatform:
     def output(self) -> str:
         """What `up` has said."""
         return (self.home.parent / f"{self.home.name}.out").read_text()
+
+    def leaks(self) -> list[str]:
+        """Lines of its processes' logs that hold a secret: a password, a key, a token (I10)."""
+        canary = Canary()
+        canary.learn(PASSWORD)
+        for secret in json.loads((self.home / "secrets" / "platform.json").read_text()).values():
+            canary.learn(secret)
+        for log in (self.home / "logs").glob("*"):
+            for line in log.read_text(errors="replace").splitlines():
+                canary.see(log.name, line)
+        return canary.leaks()
 
     async def start(self) -> None:
         """Starts it and waits until it is up."""
@@ -104,6 +118,7 @@ async def brought_up(home: Path) -> AsyncIterator[RunningPlatform]:
         yield platform
     finally:
         await platform.stop()
+        assert platform.leaks() == []
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -184,7 +199,7 @@ async def registered(http: aiohttp.ClientSession, up: dict[str, Any], name: str)
     """A new customer, signed in."""
     body = {
         "email": f"{name}@example.com",
-        "password": "S3cur3P@ssw0rd!",
+        "password": PASSWORD,
         "first_name": "Jane",
         "last_name": "Doe",
         "phone": "+15551234567",

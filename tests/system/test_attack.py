@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from tests.system.conftest import RunningPlatform, brought_up, command
 
-pytestmark = pytest.mark.timeout(360)
+pytestmark = pytest.mark.timeout(500)
 
 
 def attacked(platform: RunningPlatform, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the attack to its end, as `make attack` does."""
     whole = [sys.executable, "-m", "tests.attack", "--home", str(platform.home), "--json", *arguments]
-    return subprocess.run(whole, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(whole, capture_output=True, text=True, timeout=360, check=False)
 
 
 async def test_an_attack_on_a_running_platform_finds_nothing_and_leaves_it_usable(tmp_path: Path) -> None:
     async with brought_up(tmp_path / "home") as platform:
-        said = await asyncio.to_thread(attacked, platform, "--seconds", "150", "--share", "0.15")
+        said = await asyncio.to_thread(attacked, platform, "--seconds", "320", "--share", "0.1")
         told = json.loads(said.stdout)
         found = [(each["name"], each["broken"], each["findings"]) for each in told["attacks"]]
         assert [each for each in found if each[1] or each[2]] == []

@@ -42,6 +42,7 @@ def build(settings: Settings) -> Application:
             attempts=Attempts(
                 hashing, tokens, Delay(LADDER if settings.rate_limit else None, store=counts, metrics=metrics)
             ),
+            common_passwords=settings.common_passwords,
             per_address=RateLimit(settings.rate_limit, name="auth", store=counts, metrics=metrics),
             per_user=RateLimit(settings.rate_limit, name="user", store=counts, metrics=metrics),
         ),

@@ -1,5 +1,6 @@
 """What auth-service reads and answers over HTTP (PRD 4.1), and the rules of its fields."""
 
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -109,15 +110,15 @@ class EditProfile(msgspec.Struct, frozen=True):
     is_active: bool | UnsetType = UNSET
 
 
-def new_user(body: Register) -> NewUser:
-    """Who wants to register.
+def new_user(body: Register, common: Container[str] = ()) -> NewUser:
+    """Who wants to register; their password is none of the `common` ones.
 
     Raises:
         Problem: of kind invalid, with every rule that msgspec cannot say.
     """
     email = normalised_email(body.email)
     errors = _broken_names(first_name=body.first_name, last_name=body.last_name)
-    errors += [FieldError("password", rule) for rule in broken_rules(body.password)]
+    errors += [FieldError("password", rule) for rule in broken_rules(body.password, common)]
     if email is None:
         raise invalid(FieldError("email", "must be an e-mail address"), *errors)
     if errors:
@@ -131,13 +132,13 @@ def new_user(body: Register) -> NewUser:
     )
 
 
-def checked(body: ChangePassword) -> ChangePassword:
-    """A change to a password that breaks no rule.
+def checked(body: ChangePassword, common: Container[str] = ()) -> ChangePassword:
+    """A change to a password that breaks no rule and is none of the `common` ones.
 
     Raises:
         Problem: of kind invalid, with every rule that the new one breaks.
     """
-    if broken := broken_rules(body.new_password):
+    if broken := broken_rules(body.new_password, common):
         raise invalid(*(FieldError("new_password", rule) for rule in broken))
     return body
 
@@ -149,8 +150,8 @@ def revocation_instant(body: RevokeServiceTokens) -> datetime:
         Problem: of kind invalid, when the text is no timestamp with an offset.
     """
     try:
-        return max(instant(body.issued_before), datetime.fromtimestamp(0, UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return max(instant(body.issued_before), datetime.fromtimestamp(0, UTC))
+    except ValueError:
         raise invalid(FieldError("issued_before", "must be an RFC 3339 timestamp with an offset")) from None
 
 

@@ -34,7 +34,7 @@ async def change_password(
         Problem: of kind too-many, `too-many-failures`; of kind unauthenticated, `invalid-credentials`; of kind
             unavailable, when too many hashes wait.
     """
-    user_id, asked_from = caller.user_id, tokens.pseudonym(device.address)
+    user_id, asked_from = caller.user_id, tokens.pseudonyms(device.address)
     known = await store.credentials_of(database, user_id, asked_from=asked_from)
     right = await attempts.match(body.current_password, known, email=caller.email or "")
     if known is None or not right:

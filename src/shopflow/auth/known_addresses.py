@@ -1,5 +1,6 @@
 """The SQL about the addresses that users signed in from (A11). Holds pseudonyms, never an address."""
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -24,7 +25,7 @@ DELETE FROM known_addresses
         ORDER BY last_at DESC OFFSET {MOST - 1} FOR UPDATE SKIP LOCKED)
 """  # noqa: S608 - a constant number
 
-FORGOTTEN_BUT: Final = "DELETE FROM known_addresses WHERE user_id = $1 AND address IS DISTINCT FROM $2"
+FORGOTTEN_BUT: Final = "DELETE FROM known_addresses WHERE user_id = $1 AND address <> ALL($2)"
 
 FORGOTTEN: Final = f"""
 DELETE FROM known_addresses WHERE (user_id, address) IN (
@@ -38,6 +39,6 @@ async def note(connection: Connection, user_id: UUID, address: str) -> None:
     await connection.execute(NOTED, user_id, address)
 
 
-async def forget(connection: Connection, user_id: UUID, *, but: str | None = None) -> None:
-    """Forgets a user's addresses, except one: whoever knew the old password is a stranger again."""
+async def forget(connection: Connection, user_id: UUID, *, but: Sequence[str] = ()) -> None:
+    """Forgets a user's addresses, except one of these: whoever knew the old password is a stranger again."""
     await connection.execute(FORGOTTEN_BUT, user_id, but)

@@ -1,5 +1,6 @@
 """Passwords: the rules for new ones (PRD 4.1, R15), and bcrypt. The functions that hash take a quarter of a second."""
 
+from collections.abc import Container
 from secrets import token_hex
 from typing import Final
 from unicodedata import category
@@ -14,8 +15,13 @@ _CHEAPEST: Final = 4
 _DIGEST: Final = 31  # characters at the end of a hash that depend on the password
 
 
-def broken_rules(password: str) -> list[str]:
-    """Which rules a new password breaks, each to be read after "password"; empty when it is good."""
+def broken_rules(password: str, common: Container[str] = ()) -> list[str]:
+    """Which rules a new password breaks, each to be read after "password"; empty when it is good.
+
+    Args:
+        password: what somebody wants to have.
+        common: passwords that nobody may have, case-folded (R15).
+    """
     rules = {
         f"must have at least {_FEWEST} characters": len(password) >= _FEWEST,
         f"must have at most {LONGEST} bytes in UTF-8": len(password.encode(errors="surrogatepass")) <= LONGEST,
@@ -24,6 +30,7 @@ def broken_rules(password: str) -> list[str]:
         "must have a lower-case letter": any(category(each) == "Ll" for each in password),
         "must have a digit": any(each.isdecimal() for each in password),
         "must have a special character": any(_is_special(each) for each in password),
+        "must not be a common one": password.casefold() not in common,
     }
     return [rule for rule, holds in rules.items() if not holds]
 

@@ -13,6 +13,10 @@ SAFE_COST: Final = 12
 """The bcrypt cost that PRD 10.5 demands; only tests may use less (R16)."""
 
 
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(text.casefold().split())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings(ServiceSettings):
     """The settings of one auth-service process."""
@@ -26,6 +30,10 @@ class Settings(ServiceSettings):
     bcrypt_cost: int = setting(
         "BCRYPT_COST", "cost of a password hash; below 12 only in tests", parse=whole(4, 20), default=str(SAFE_COST)
     )
+    common_passwords: frozenset[str] = setting(
+        "COMMON_PASSWORDS", "passwords that nobody may choose, in any case, separated by blanks or lines",
+        parse=_listed, default="", file=True,
+    )  # fmt: skip
     rate_limit: str | None = setting(
         "RATE_LIMIT_AUTH", "calls per address, and per user for profiles; off lifts it", parse=rate,
         default="100/minute",

@@ -29,7 +29,7 @@ async def sign_in(
             `invalid-credentials`; of kind forbidden, `account-deactivated`, only after the right password (R5); of
             kind unavailable, when too many hashes wait.
     """
-    email, asked_from = normalised_email(body.email), tokens.pseudonym(device.address)
+    email, asked_from = normalised_email(body.email), tokens.pseudonyms(device.address)
     known = await store.credentials(database, email or "", asked_from=asked_from)
     right = await attempts.match(body.password, known, email=email or body.email)
     if known is None or not right:
@@ -41,7 +41,7 @@ async def sign_in(
         holder = await store.unchanged_holder(connection, known)
         if holder is None:
             raise _refused()
-        await known_addresses.note(connection, known.user_id, asked_from)
+        await known_addresses.note(connection, known.user_id, asked_from[0])
         pair = await _begin_session(connection, tokens, holder, device)
     logs.logger("auth").info("signed_in", user_id=known.user_id)
     return pair

@@ -4,6 +4,7 @@ The connection comes first, so that the transaction is visible; rows turn into n
 `sessions`. Locks are taken in one order: standing, user, family.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -53,7 +54,7 @@ SELECT u.email, u.role, u.is_active, extract(epoch FROM now())::float8 AS now,
 
 _CREDENTIALS: Final = f"""
 SELECT id, password_hash, is_active,
-       EXISTS (SELECT FROM known_addresses WHERE user_id = id AND address = $2 AND {KNOWN}) AS at_known_address
+       EXISTS (SELECT FROM known_addresses WHERE user_id = id AND address = ANY($2) AND {KNOWN}) AS at_known_address
   FROM users
 """  # noqa: S608 - a constant condition
 
@@ -169,13 +170,13 @@ async def standing(connection: Connection, user_id: UUID) -> Standing | None:
     return Standing(row["email"], Role(row["role"]), row["is_active"], row["now"], row["ended_until"])
 
 
-async def credentials(connection: Connection, email: str, *, asked_from: str) -> Credentials | None:
-    """What the password of an e-mail address is compared with, asked from an address of this pseudonym."""
+async def credentials(connection: Connection, email: str, *, asked_from: Sequence[str]) -> Credentials | None:
+    """What the password of an e-mail address is compared with, asked from an address of these pseudonyms."""
     return _credentials(await connection.fetchrow(CREDENTIALS, email, asked_from))
 
 
-async def credentials_of(connection: Connection, user_id: UUID, *, asked_from: str) -> Credentials | None:
-    """What the password of a user is compared with, asked from an address of this pseudonym."""
+async def credentials_of(connection: Connection, user_id: UUID, *, asked_from: Sequence[str]) -> Credentials | None:
+    """What the password of a user is compared with, asked from an address of these pseudonyms."""
     return _credentials(await connection.fetchrow(CREDENTIALS_OF, user_id, asked_from))
 
 

@@ -183,8 +183,12 @@ class Tokens:
         return claims
 
     def pseudonym(self, text: str) -> str:
-        """A stand-in for an address in the log: equal for equal texts, of no use without the secret (A4)."""
-        return digest(self._current.pseudonym, text.encode(), "sha256").hex()[:16]
+        """A stand-in for an address: equal for equal texts, of no use without the secret (A4)."""
+        return self.pseudonyms(text)[0]
+
+    def pseudonyms(self, text: str) -> list[str]:
+        """The pseudonym of an address, and the one that it had before the secret was changed (A14)."""
+        return [digest(each.pseudonym, text.encode(), "sha256").hex()[:16] for each in self._trusted.values()]
 
     def _read(self, text: str) -> UserToken | ServiceToken:
         signer, claims = _opened(text, _ACCESS, Claims, trusted=self._keys(lambda each: each.access))

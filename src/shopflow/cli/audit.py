@@ -114,8 +114,8 @@ def _moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC) - SETTLED
     try:
-        return instant(text).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return instant(text)
+    except ValueError:
         _end("--until must be an RFC 3339 timestamp with an offset", 2)
 
 

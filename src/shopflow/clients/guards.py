@@ -49,12 +49,11 @@ def authenticated(auth: AuthClient, *, per_user: RateLimit, per_address: RateLim
 
     def allow(*roles: Role) -> Guard:
         async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
-            caller = await caller_of(connection)
+            caller = connection.scope["user"] = await caller_of(connection)
             if not caller.is_service:
                 noted(connection.scope, await per_user.count(caller.id))
             if caller.role not in roles:
                 raise forbidden(f"This needs the role {' or '.join(roles)}.")
-            connection.scope["user"] = caller
 
         return guard
 

@@ -6,7 +6,7 @@ Every service reads and writes these through here. Nothing in here asks a clock,
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -19,14 +19,28 @@ MAX_AMOUNT: Final = Decimal("99999999.99")
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _END: Final = r"$(?!\n)"  # Python's $ alone also matches before a last newline
 
-Identifier = Annotated[str, msgspec.Meta(pattern=f"^{_ID.pattern}{_END}", extra_json_schema={"format": "uuid"})]
+
+def _format(name: str) -> dict[str, Any]:
+    """A format for readers of the schema; it is said twice, since Litestar looks for it under `extra`."""
+    return {"format": name, "extra": {"format": name}}
+
+
+Identifier = Annotated[str, msgspec.Meta(pattern=f"^{_ID.pattern}{_END}", extra_json_schema=_format("uuid"))]
 """A UUID as 8-4-4-4-12 hexadecimal digits, any case; version and variant bits are not looked at (R24)."""
 
 Phone = Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{1,14}" + _END, max_length=16)]
 """E.164: a plus sign, then at most 15 digits of which the first is not zero."""
 
-Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+Timestamp = Annotated[str, msgspec.Meta(extra_json_schema=_format("date-time"))]
 """RFC 3339 in UTC with three digits of milliseconds and a Z, as the PRD's samples write it."""
+
+CountryCode = Annotated[str, msgspec.Meta(extra_json_schema={"extra": {"enum": sorted(countries_by_alpha2)}})]
+"""ISO 3166-1 alpha-2 in upper case; `is_country` judges it, so that all of a body's mistakes are told at once (R38)."""
+
+CurrencyCode = Annotated[
+    str, msgspec.Meta(extra_json_schema={"extra": {"enum": sorted(currency.code for currency in Currency)}})
+]
+"""ISO 4217 in upper case; `minor_units` judges it (R32)."""
 
 _MINOR_UNITS: Final = {currency.code: currency.exponent for currency in Currency}
 
@@ -47,15 +61,18 @@ def timestamp_or_none(instant: datetime | None) -> str | None:
 
 
 def instant(text: str) -> datetime:
-    """The instant that a contract timestamp names.
+    """The instant that a contract timestamp names, in UTC.
 
     Raises:
-        ValueError: the text is not RFC 3339 or has no offset.
+        ValueError: the text is not RFC 3339, has no offset, or is beyond the first or the last year.
     """
     read = datetime.fromisoformat(text)
     if read.tzinfo is None:
         raise ValueError("a timestamp needs an offset")
-    return read
+    try:
+        return read.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("no such instant in UTC") from None
 
 
 def plain(amount: Decimal) -> Decimal:

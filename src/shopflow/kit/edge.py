@@ -56,7 +56,8 @@ class Edge:
         self._proxies = proxies
         self._cors, self._no_cors = Cors(origins), Cors(())
         self._services_paths = services_paths
-        self._public, self._services = Lane(bounds.in_flight), Lane(bounds.between_services)
+        self._public = Lane(bounds, places=bounds.in_flight)
+        self._services = Lane(bounds, places=bounds.between_services)
         self._log = logs.logger("http")
         self._seconds = metrics.histogram(
             "http_request_seconds", "Time from a request's first byte to its answer.", ("method", "route", "status")
@@ -103,6 +104,7 @@ class Edge:
                 await self._litestar(asked, exchange.receive, exchange.send)
         finally:
             lane.in_flight -= 1
+            lane.held -= exchange.held
             self._record(asked, method, exchange.status, (exchange.answered or perf_counter()) - started)
 
     def _refusal(self, scope: HTTPScope, head: Head, *, path: str, lane: Lane, outside: bool) -> Problem | None:
@@ -112,7 +114,6 @@ class Edge:
         if _is_unreadable(path) or (outside and (path in _OPERATORS or path.startswith("/docs/"))):
             return not_found("path")
         if lane.is_over and path != _ALWAYS:
-            self._shed.inc()
             return overloaded()
         return None
 
@@ -150,7 +151,11 @@ class Edge:
         if (child := self._children.get(key)) is None:
             child = self._children[key] = self._seconds.labels(*key)
         child.observe(seconds)
+        if matched.get("problem") == "overloaded":
+            self._shed.inc()
         said = {"problem": matched["problem"]} if "problem" in matched else {}
+        if (caller := matched.get("user")) is not None:  # whoever a guard has found to be calling
+            said["caller"] = caller.id
         self._level(matched, status)(
             "request", method=key[0], route=route, status=status, ms=round(seconds * 1000, 2), **said
         )

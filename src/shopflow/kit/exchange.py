@@ -4,13 +4,14 @@ It knows nothing of routes and problems of its own: it stands between the server
 """
 
 import asyncio
+from math import inf
 from time import perf_counter
 from typing import Any, Final, cast
 
 from litestar.types import HTTPReceiveMessage, Message, Receive, Send
 
 from shopflow.kit import logs
-from shopflow.kit.admission import Bounds, Lane
+from shopflow.kit.admission import Bounds, Lane, overloaded
 from shopflow.kit.answer_headers import Headers, completed
 from shopflow.kit.heads import Head
 from shopflow.kit.problems import Kind, Problem
@@ -37,8 +38,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_bounds", "_deadline", "_has_more", "_head", "_headless", "_lane", "_receive", "_send", "answered", "further",
-        "scope", "status",
+        "_bounds", "_deadline", "_has_more", "_head", "_headless", "_lane", "_missing", "_receive", "_send", "answered",
+        "further", "held", "scope", "status",
     )  # fmt: skip
 
     def __init__(
@@ -51,28 +52,35 @@ class Exchange:
         self._bounds = bounds
         self._headless = scope["method"] == "HEAD"
         self._has_more = head.has_body
+        self._missing = inf if head.declared is None else head.declared
         self._deadline: float | None = None
         self.scope = scope
         self.further: Headers = []
         self.status = 500
         self.answered: float | None = None
+        self.held = 0
 
     async def receive(self) -> HTTPReceiveMessage:
         """The next part of the body.
 
         Raises:
-            Problem: of kind timed-out, when the whole body is not there in time.
+            Problem: of kind timed-out, when the whole body is not there in time; of kind unavailable, when the bodies
+                of many take all the memory there is for them.
         """
         if not self._has_more:
             return cast("HTTPReceiveMessage", await self._receive())
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + self._bounds.body_within
         try:
-            return await self._part(self._deadline)
+            message: Any = await self._part(self._deadline)
         except TimeoutError:
             raise Problem(
                 Kind.TIMED_OUT, "body-too-slow", f"The body was not there after {self._bounds.body_within:g} s."
             ) from None
+        self._hold(len(message.get("body", b"")))
+        if self._lane.has_no_room(self.held):
+            raise overloaded()
+        return cast("HTTPReceiveMessage", message)
 
     async def send(self, message: Message) -> None:
         """Sends a part of the answer; behind its last part, what is left of the body is read and thrown away."""
@@ -99,6 +107,11 @@ class Exchange:
         closing = [_CLOSE] if self._head.codings or self.status in _CLOSING else []
         return completed(own, self.further, counted, closing)
 
+    def _hold(self, size: int) -> None:
+        """Bytes that stay in memory until the request ends; the edge gives them back then."""
+        self.held += size
+        self._lane.held += size
+
     async def _part(self, deadline: float) -> HTTPReceiveMessage:
         self._lane.waiting += 1
         try:
@@ -106,15 +119,20 @@ class Exchange:
                 message = cast("HTTPReceiveMessage", await self._receive())
         finally:
             self._lane.waiting -= 1
-        self._has_more = bool(message.get("more_body"))
+        part: Any = message
+        self._missing -= len(part.get("body", b""))
+        if self._missing <= 0:  # the server says only with the next part, and sometimes much later, that there is none
+            part["more_body"] = False
+        self._has_more = bool(part.get("more_body"))
         return message
 
     async def _slices(self, message: Any) -> None:
         """A large answer goes out as fast as it is taken: what is not taken is not held in memory once for each."""
         body, ends = memoryview(message["body"]), not message.get("more_body")
+        self._hold(len(body))
         self._lane.waiting += 1
         try:
-            async with asyncio.timeout(self._bounds.answer_within):
+            async with asyncio.timeout(self._lane.answer_within):
                 for start in range(0, len(body), _SLICE):
                     more = not ends or start + _SLICE < len(body)
                     part: Message = {

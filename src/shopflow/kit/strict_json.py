@@ -15,7 +15,10 @@ DEEPEST: Final = 32
 LONGEST_NUMBER: Final = 100
 """Characters of one number."""
 
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+MOST_VALUES: Final = 20_000
+"""Values of one text: an order of a thousand lines has six thousand, and each costs everybody who waits some time."""
+
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -35,6 +38,8 @@ def objection(raw: bytes) -> str | None:
     """
     if holds_nul(raw):
         return "holds a NUL character, which no field may contain"
+    if _is_crowded(raw):
+        return f"holds more than {MOST_VALUES} values"
     text = ""
     try:
         text = raw.decode()
@@ -61,11 +66,17 @@ def holds_nul(raw: bytes) -> bool:
     return b"\\u0000" in raw and _ESCAPED_NUL.search(raw) is not None
 
 
-def _is_deep(raw: bytes) -> bool:
-    """Whether more than `DEEPEST` brackets of a well-formed text are open at once; most texts have fewer in all.
+def _is_crowded(raw: bytes) -> bool:
+    """Whether a text has more than `MOST_VALUES`, told by what begins one; most have fewer commas, in strings too."""
+    return _beginnings(raw) > MOST_VALUES and _beginnings(_STRING.sub(b"", raw)) > MOST_VALUES
 
-    Only for what has been read: in a string without an end, the pattern would look for one again and again.
-    """
+
+def _beginnings(raw: bytes) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+
+
+def _is_deep(raw: bytes) -> bool:
+    """Whether more than `DEEPEST` brackets of a well-formed text are open at once; most texts have fewer in all."""
     if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
         return False
     brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)

@@ -9,7 +9,6 @@ from typing import Final
 
 from shopflow.kit import logs
 from shopflow.kit.postgres import Database, rows_changed
-from shopflow.kit.problems import Problem
 
 EVERY: Final = 600.0
 """Seconds between two rounds."""
@@ -52,7 +51,7 @@ class Trims:
         try:
             while batch := rows_changed(await self._database.execute(statement)):
                 removed += batch
-        except Problem:  # the database is away; the next round comes
-            self._log.warning("trim_failed", rows=name)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next round comes
+            self._log.warning("trim_failed", rows=name, error=type(error).__name__)
         if removed:
             self._log.info("trimmed", rows=name, removed=removed)

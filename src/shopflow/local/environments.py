@@ -8,7 +8,7 @@ from pathlib import Path
 from shopflow.local.given import Given
 from shopflow.local.secrets import Secrets
 
-AUTH_ONLY = frozenset({"JWT_SECRET_PREVIOUS", "BCRYPT_COST", "RATE_LIMIT_AUTH"})
+AUTH_ONLY = frozenset({"JWT_SECRET_PREVIOUS", "BCRYPT_COST", "COMMON_PASSWORDS_FILE", "RATE_LIMIT_AUTH"})
 TOKEN_HOLDERS = ("order-service", "notification-service")
 
 

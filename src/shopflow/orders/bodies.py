@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from shopflow.contracts.fields import Identifier, Timestamp, timestamp
+from shopflow.contracts.fields import MAX_AMOUNT, CountryCode, CurrencyCode, Identifier, Timestamp, timestamp
 from shopflow.contracts.identity import Role
 from shopflow.contracts.orders import Address, Line, Order, Status
 from shopflow.kit.decoding import Decoder
@@ -19,6 +19,9 @@ from shopflow.orders.history import Entry
 
 Text200 = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text500 = Annotated[str, msgspec.Meta(max_length=500)]
+Price = Annotated[
+    Decimal, msgspec.Meta(extra_json_schema={"extra": {"exclusive_minimum": 0.0, "maximum": float(MAX_AMOUNT)}})
+]
 
 
 class PlaceLine(msgspec.Struct, frozen=True):
@@ -27,7 +30,7 @@ class PlaceLine(msgspec.Struct, frozen=True):
     product_id: Identifier
     product_name: Text200
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-    unit_price: Decimal
+    unit_price: Price
 
 
 class PlaceAddress(msgspec.Struct, frozen=True):
@@ -36,7 +39,7 @@ class PlaceAddress(msgspec.Struct, frozen=True):
     street: Text200
     city: Text200
     zip_code: Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
-    country: str
+    country: CountryCode
     state: Text200 | None = None
 
 
@@ -73,7 +76,7 @@ class PlaceOrder(msgspec.Struct, frozen=True):
 
     items: Annotated[list[PlaceLine], msgspec.Meta(min_length=1, max_length=1000)]
     shipping_address: PlaceAddress
-    currency: str = "USD"
+    currency: CurrencyCode = "USD"
     notes: Text500 | None = None
 
     @property

@@ -132,7 +132,7 @@ async def test_an_attack_finds_what_it_looks_for(
 
 async def test_a_text_that_the_database_runs_is_found_by_its_time(weak: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(injection, "_SLOW", 0.2)
-    assert "a text is run by the database" in await titles(weak, injection.orders)
+    assert "a text is run by the database, or keeps it busy" in await titles(weak, injection.orders)
 
 
 async def test_secrets_and_personal_data_in_a_log_are_found(weak: Scene) -> None:
@@ -247,6 +247,19 @@ async def test_a_history_that_can_be_rewritten_is_found(
     await connection.execute("ALTER TABLE order_history DISABLE TRIGGER ALL")
     await connection.close()
     assert "the history of orders can be rewritten" in await titles(scene, machine.history)
+
+
+async def test_a_history_that_was_rewritten_is_found(database_of: Callable[[str], Awaitable[str]]) -> None:
+    url = await database_of("orders")
+    scene = Scene(Target({}, {}, {"orders": url}, "", {}), seconds=30)
+    assert await titles(scene, leaks.history) == set()
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "INSERT INTO orders (user_id, items, shipping_address, total_amount, currency)"
+        " VALUES (gen_random_uuid(), '[]', '{}', 1, 'USD')"
+    )  # an order without any history
+    await connection.close()
+    assert await titles(scene, leaks.history) == {"the history of orders does not hold"}
 
 
 async def test_an_attack_that_breaks_off_is_told_and_counts_as_no_success(weak: Scene) -> None:

@@ -28,6 +28,7 @@ async def test_every_refusal_of_a_right_leaves_a_line(shop: Shop, capfd: pytest.
     [line] = [each for each in capfd.readouterr().out.splitlines() if "/auth/users" in each]
     assert "forbidden" in line
     assert "403" in line
+    assert person.id in line
 
 
 async def test_the_databases_own_log_hears_of_no_address(shop: Shop, postgres: PostgreSQL) -> None:

@@ -89,7 +89,7 @@ async def test_a_clock_that_is_a_little_fast_counts_as_now_and_the_future_is_a_4
 
 
 @pytest.mark.parametrize(
-    "instant", ["0001-01-01T00:00:00+23:59", "1969-12-31T23:59:59Z", "2026-02-17T10:30:00.123456+14:00"]
+    "instant", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2026-02-17T10:30:00.123456+14:00"]
 )
 async def test_every_instant_of_the_past_is_taken(shop: Shop, admin: Person, instant: str) -> None:
     assert (await revoke(shop, admin, issued_before=instant)).status == 204

@@ -199,6 +199,16 @@ async def test_a_call_is_one_round_trip_and_a_refused_key_costs_none(
     assert not any(name.startswith("cmdstat_script") for name in stats)
 
 
+async def test_a_store_that_forgot_the_scripts_learns_them_again(
+    shared: Counts, valkey_of_the_run: ValkeyServer
+) -> None:
+    await shared.take(DAILY, "a")
+    async with valkey_of_the_run.client() as client:
+        await client.script_flush()
+    assert (await shared.take(DAILY, "a")).remaining == 98
+    assert await shared.answers()
+
+
 @pytest.mark.row("A-15")
 async def test_a_hundred_thousand_addresses_cost_bounded_memory_and_none_is_unlimited() -> None:
     clock = [1000.0]

@@ -167,7 +167,7 @@ async def test_head_is_get_without_its_body(url: str, http: aiohttp.ClientSessio
             assert (headed.status, await headed.read()) == (status, b"")
             wanted = {"Content-Type", *({"Content-Length"} if path != "/metrics" else set()), "Cache-Control"}
             assert {name: headed.headers[name] for name in wanted} == {name: got.headers[name] for name in wanted}
-    heard = await told(url, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\n\r\n" + get())
+    heard = await told(url, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\n\r\n" + get(), quiet=5)
     assert heard.statuses == [200, 200]
 
 
@@ -273,7 +273,7 @@ async def test_no_answer_shows_what_was_sent(url: str) -> None:
         assert secret not in heard.raw
 
 
-async def test_a_thousand_odd_requests_at_once_leave_the_service_well(url: str) -> None:
+async def test_many_odd_requests_at_once_leave_the_service_well(url: str) -> None:
     odd = [get(b"/%00"), post(b"{"), b"\x00\r\n\r\n", get(headers=b"X: \x00\r\n"), b"", get(b"/defect")]
     await asyncio.gather(*(told(url, odd[each % len(odd)], first=1.0) for each in range(200)))
     assert (await told(url, get())).statuses == [200]

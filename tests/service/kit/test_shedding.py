@@ -6,7 +6,7 @@ from time import perf_counter
 
 import aiohttp
 import pytest
-from tests.service.kit.stand import Gate, Serve, application, metric
+from tests.service.kit.stand import JSON, Gate, Serve, application, metric, port_of, told
 
 from shopflow.kit.admission import IN_FLIGHT, Bounds
 
@@ -54,6 +54,31 @@ async def test_a_body_that_is_waited_for_takes_no_place(serving: Serve, http: ai
                 await asyncio.sleep(0.01)
         assert await status(http, f"{url}/things/x") == 200
     assert metric(served, "shopflow_http_requests_shed_total") == 0
+
+
+async def test_bodies_that_arrive_slowly_have_so_much_memory_together_and_small_ones_always_have_some(
+    serving: Serve, http: aiohttp.ClientSession
+) -> None:
+    url = await serving(served := application(bounds=Bounds(held=70_000), max_body=100_000))
+    head = b"POST /things HTTP/1.1\r\nHost: x\r\n" + JSON + b"Content-Length: 90000\r\n\r\n"
+    async with AsyncExitStack() as stack, asyncio.timeout(20):
+        for count in (1, 2):
+            _, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
+            stack.callback(writer.close)
+            writer.write(head + b" " * 30_000)
+            while served.in_flight < count:
+                await asyncio.sleep(0.01)
+        heard = await told(url, head + b" " * 60_000, quiet=3)
+        assert (heard.statuses[:1], heard.problem) == ([503], "overloaded")
+        assert b"retry-after: 1" in heard.head
+        async with http.post(f"{url}/things", json={"name": "x" * 10_000}) as response:
+            assert response.status == 201
+    async with asyncio.timeout(20):
+        while served.in_flight:
+            await asyncio.sleep(0.01)
+    async with http.post(f"{url}/things", json={"name": "x" * 69_000}) as response:
+        assert response.status == 201
+    assert metric(served, "shopflow_http_requests_shed_total") == 1
 
 
 async def test_health_is_answered_even_where_services_have_no_place_left(

@@ -36,10 +36,26 @@ UNREADABLE: dict[str, Callable[[Order], bytes]] = {
     "an array": lambda _: b"[]",
     "a string": lambda _: b'"OrderCreated"',
     "null": lambda _: b"null",
+    "a number": lambda _: b"7",
+    "UTF-16 without a mark": lambda order: msgspec.json.encode(created(order)).decode().encode("utf-16-le"),
     "nested too deeply": lambda _: b"[" * 100_000,
     "nested too deeply inside": lambda order: (
         msgspec.json.encode(created(order))[:-1] + b',"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     ),
+    "a level too deep inside": lambda order: (
+        msgspec.json.encode(created(order))[:-1] + b',"more":' + b"[" * 32 + b"]" * 32 + b"}"
+    ),
+    "ten megabytes beside a whole event": lambda order: (
+        msgspec.json.encode(created(order))[:-1] + b',"more":[' + b"{}," * 3_300_000 + b"{}]}"
+    ),
+    "an id twice": lambda order: msgspec.json.encode(created(order))[:-1] + f',"event_id":"{uuid4()}"}}'.encode(),
+    "an order id twice in the payload": lambda order: msgspec.json.encode(created(order)).replace(
+        b'"payload":{', f'"payload":{{"order_id":"{uuid4()}",'.encode()
+    ),
+    "a member twice that nobody reads": lambda order: msgspec.json.encode(created(order))[:-1] + b',"x":1,"x":1}',
+    "a NUL in a member that nobody reads": lambda order: msgspec.json.encode(created(order))[:-1] + b',"x":"\\u0000"}',
+    "half a character in a name": lambda order: msgspec.json.encode(created(order))[:-1] + b',"\\udc00":1}',
+    "a number without end": lambda order: msgspec.json.encode(created(order))[:-1] + b',"x":' + b"9" * 500_000 + b"}",
     "ten megabytes of nothing": lambda _: b'"' + b"x" * 10_000_000 + b'"',
     "without a payload": _without("payload"),
     "without an id": _without("event_id"),
@@ -67,6 +83,7 @@ UNREADABLE: dict[str, Callable[[Order], bytes]] = {
 }
 
 
+@pytest.mark.row("E-4", "E-5", "E-9", "E-10", "E-11")
 async def test_what_cannot_be_read_is_parked_at_once_while_its_neighbours_flow(shop: Shop) -> None:
     bad = {name: make(shop.order()) for name, make in UNREADABLE.items()}
     good = []

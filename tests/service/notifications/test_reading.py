@@ -175,7 +175,7 @@ async def test_anothers_notification_is_answered_as_if_it_were_not_there(shelf: 
 
 async def test_an_id_that_is_none_is_refused(shelf: Shelf) -> None:
     headers = {"Authorization": f"Bearer {shelf.janes}"}
-    for wrong in ("1", "x" * 300, "b2c3d4e5f6a78901bcdef12345678901", "%00", "%F0%9F"):
+    for wrong in ("1", "x" * 300, "b2c3d4e5f6a78901bcdef12345678901", "%F0%9F%98%80"):
         async with shelf.service.http.get(f"{shelf.service.url}/notifications/{wrong}", headers=headers) as answer:
             assert answer.status == 400, wrong
             assert answer.headers["Content-Type"].startswith("application/problem+json")
@@ -192,7 +192,7 @@ async def test_a_walk_shows_every_notification_once_whatever_comes_meanwhile(she
     whole = await shelf.ids(shelf.janes)
     assert sorted(whole) == sorted(ids)
     found: list[str] = []
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         answer = await shelf.service.ask("/notifications", shelf.janes, params={"limit": 2, "cursor": cursor})
         assert set(answer) == {"data", "next_cursor"}

@@ -13,6 +13,7 @@ import pytest
 from tests.service.orders.shop import Shop
 
 from shopflow.contracts.orders import Status
+from shopflow.kit import pages
 from shopflow.orders.order import stamps_hold
 
 LIFE = list(Status)
@@ -36,6 +37,7 @@ async def in_state(shop: Shop, status: Status) -> Any:
     return order
 
 
+@pytest.mark.row("O-3")
 @pytest.mark.parametrize(("current", "target"), list(product(LIFE, LIFE)))
 async def test_every_pair_of_states_is_answered_as_the_table_says(shop: Shop, current: Status, target: Status) -> None:
     order = await in_state(shop, current)
@@ -92,11 +94,21 @@ async def test_an_owner_sees_states_roles_and_times_of_the_history_and_nobody_el
     await shop.ask("GET", path, None, expect=401)
     await shop.ask("GET", f"/orders/{uuid4()}/history", shop.customer, expect=404)
     await shop.ask("GET", "/orders/nonsense/history", shop.customer, expect=400)
+    walk = await shop.ask("GET", f"{path}?cursor=&limit=1", shop.customer, expect=200)
+    rest = await shop.ask("GET", f"{path}?cursor={walk['next_cursor']}&limit=1", shop.customer, expect=200)
+    assert ([each["to"] for each in walk["data"] + rest["data"]], rest["next_cursor"]) == (
+        ["pending", "confirmed"],
+        None,
+    )
+    made_up = pages.cursor(f"history {order['id']}", pages.Position("-1", uuid4()))
+    for bad in (made_up, walk["next_cursor"][1:], f"{walk['next_cursor']}&page=1"):
+        await shop.ask("GET", f"{path}?cursor={bad}", shop.customer, expect=400)
     second = await shop.ask("GET", f"{path}?page=2&limit=1", shop.customer, expect=200)
     assert [each["to"] for each in second["data"]] == ["confirmed"]
     assert second["pagination"]["total_pages"] == 2
 
 
+@pytest.mark.row("O-4")
 async def test_of_twenty_admins_at_once_one_wins_and_one_event_is_written(shop: Shop) -> None:
     order = await in_state(shop, Status.CONFIRMED)
     statuses = sorted(await asyncio.gather(*(status_of(shop, order["id"], "shipped") for _ in range(20))))
@@ -105,6 +117,7 @@ async def test_of_twenty_admins_at_once_one_wins_and_one_event_is_written(shop: 
     assert len(await shop.rows("SELECT FROM order_history WHERE to_status = 'shipped'")) == 1
 
 
+@pytest.mark.row("O-4")
 async def test_two_different_transitions_that_race_leave_one_consistent_life(shop: Shop) -> None:
     order = await in_state(shop, Status.CONFIRMED)
     targets = ("shipped", "delivered") * 5
@@ -114,6 +127,17 @@ async def test_two_different_transitions_that_race_leave_one_consistent_life(sho
     assert set(statuses) <= {200, 400, 409}
     history = await shop.ask("GET", f"/orders/{order['id']}/history", shop.customer, expect=200)
     assert len(history["data"]) == 3 + statuses[1::2].count(200)
+
+
+@pytest.mark.row("O-5", "O-19")
+async def test_nobody_but_admins_advances_an_order_not_even_its_owner(shop: Shop) -> None:
+    order = await shop.place()
+    path = f"/orders/{order['id']}/status"
+    for token in (shop.customer, shop.stranger, shop.service):
+        for target in LIFE:
+            problem = await shop.ask("PATCH", path, token, expect=403, json={"status": target})
+            assert problem["type"] == "urn:shopflow:problem:forbidden"
+    assert [row["status"] for row in await shop.rows("SELECT status FROM orders")] == ["pending"]
 
 
 async def test_role_comes_before_id_and_body_and_these_before_the_order(shop: Shop) -> None:
@@ -129,6 +153,7 @@ async def test_role_comes_before_id_and_body_and_these_before_the_order(shop: Sh
     assert problem["type"] == "urn:shopflow:problem:order-not-found"
 
 
+@pytest.mark.row("O-3")
 @pytest.mark.parametrize(
     "body",
     [
@@ -141,6 +166,10 @@ async def test_role_comes_before_id_and_body_and_these_before_the_order(shop: Sh
         {"status": ["confirmed"]},
         {"status": "confirmed", "reason": "x" * 501},
         {"status": "confirmed", "reason": 1},
+        {"status": True},
+        {"status": {"status": "confirmed"}},
+        {"status": "pending "},
+        "confirmed",
         [],
         None,
     ],

@@ -81,6 +81,7 @@ async def test_numbers_go_in_and_out_as_exact_numbers(shop: Shop) -> None:
         assert (await response.text()).startswith(text[:-1])
 
 
+@pytest.mark.row("O-8")
 @pytest.mark.parametrize(
     ("prices", "status"),
     [(["99999999.98", "0.01"], 201), (["99999999.99", "0.01"], 400), (["99999999.99"], 201), (["100000000"], 400)],
@@ -93,6 +94,7 @@ async def test_totals_are_accepted_up_to_what_the_column_holds(shop: Shop, price
         assert str(answer["total_amount"]) == "99999999.99"
 
 
+@pytest.mark.row("O-12")
 @pytest.mark.parametrize(
     "text",
     [
@@ -113,6 +115,7 @@ async def test_texts_are_stored_and_returned_unchanged(shop: Shop, text: str) ->
     assert read["shipping_address"]["street"] == text[:200]
 
 
+@pytest.mark.row("O-13", "H-5", "H-6")
 @pytest.mark.parametrize(
     "body",
     [
@@ -129,6 +132,23 @@ async def test_texts_are_stored_and_returned_unchanged(shop: Shop, text: str) ->
         b'{"notes": "\\u0000"}',
         b'{"notes": "\\ud800"}',
         b'{"items": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        json.dumps(placement()).encode("utf-16"),
+        json.dumps(placement()).encode("utf-16-le"),
+        b"\xef\xbb\xbf" + json.dumps(placement()).encode(),
+        json.dumps(placement()).encode() + b"{}",
+        json.dumps(placement()).encode() + b" x",
+        json.dumps(placement()).encode().replace(b'"currency"', b'"currency": "USD", "currency"'),
+        json.dumps(placement()).encode().replace(b'"city"', b'"city": "a", "\\u0063ity"'),
+        json.dumps(placement()).encode()[:-1] + b',"unknown":' + b"[" * 32 + b"]" * 32 + b"}",
+        json.dumps(placement()).encode()[:-1] + b',"unknown":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        json.dumps(placement()).encode()[:-1] + b',"unknown":"\\u0000"}',
+        json.dumps(placement()).encode()[:-1] + b',"unknown":"\\ud83d"}',
+        json.dumps(placement()).encode()[:-1] + b',"unknown":NaN}',
+        json.dumps(placement()).encode()[:-1] + b',"unknown":"\xff"}',
+        json.dumps(placement()).encode()[:-1] + b",}",
+        json.dumps(placement()).encode()[:-1] + b"/**/}",
         json.dumps(placement(items=...)).encode(),
         json.dumps(placement(currency="usd")).encode(),
         json.dumps(placement(notes="x" * 501)).encode(),
@@ -159,9 +179,11 @@ async def test_a_body_without_a_content_type_is_read_as_json(shop: Shop) -> None
         assert response.status == 201
 
 
+@pytest.mark.row("O-19")
 async def test_services_place_and_list_nothing_and_strangers_nothing_at_all(shop: Shop) -> None:
     await shop.ask("POST", "/orders", shop.service, expect=403, json=placement())
     await shop.ask("GET", "/orders", shop.service, expect=403)
+    await shop.ask("PATCH", f"/orders/{uuid4()}/status", shop.service, expect=403, json={"status": "confirmed"})
     for method, path in (("POST", "/orders"), ("GET", "/orders"), ("GET", f"/orders/{uuid4()}")):
         assert (await shop.ask(method, path, None, expect=401))["type"] == "urn:shopflow:problem:token-missing"
         assert (await shop.ask(method, path, "junk", expect=401))["type"] == "urn:shopflow:problem:token-invalid"

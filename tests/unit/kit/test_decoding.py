@@ -1,7 +1,9 @@
 """Strict JSON: what is refused, and how it is told."""
 
+import sys
 from decimal import Decimal
 from enum import StrEnum
+from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -91,6 +93,28 @@ def test_a_list_that_is_too_long_is_told_without_looking_into_it() -> None:
     assert rules(b'{"name":"x","parts":[' + b",".join([b"{}"] * 5000) + b"]}") == {
         "parts": "must have at most 2 entries"
     }
+
+
+class Crate(msgspec.Struct):
+    parts: list[Part]
+
+
+def test_entries_that_are_right_cost_next_to_nothing_when_one_is_wrong() -> None:
+    raw = b'{"parts":[' + b'{"size":1},' * 1000 + b'{"size":0}]}'
+    calls = 0
+
+    def counted(_: FrameType, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(counted)
+    try:
+        with pytest.raises(Problem) as caught:
+            Decoder(Crate).decode(raw)
+    finally:
+        sys.setprofile(None)
+    assert [error.field for error in caught.value.errors] == ["parts[1000].size"]
+    assert calls < 5000
 
 
 FIELDS = st.sampled_from(["name", "parts", "colour", "price", "note", "size"])

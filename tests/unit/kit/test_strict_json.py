@@ -1,6 +1,7 @@
 """What is no strict JSON: a corpus in the manner of JSONTestSuite, written for ShopFlow, and what Hypothesis makes."""
 
 import json
+from time import process_time
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from shopflow.kit.decoding import Decoder
 from shopflow.kit.problems import Problem
-from shopflow.kit.strict_json import DEEPEST, LONGEST_NUMBER, objection
+from shopflow.kit.strict_json import DEEPEST, LONGEST_NUMBER, MOST_VALUES, objection
 
 
 def nested(levels: int, opening: bytes = b"[", closing: bytes = b"]", inside: bytes = b"") -> bytes:
@@ -41,6 +42,8 @@ ACCEPTED: dict[str, bytes] = {
     "the deepest arrays": nested(DEEPEST),
     "the deepest objects": nested(DEEPEST - 1, b'{"a":', b"}", b"{}"),
     "many side by side": b"[" + b"[],{}," * 500 + b"1]",
+    "as many values as may be": b"[" + b"1," * (MOST_VALUES - 1) + b"1]",
+    "commas in strings": b'["' + b",[{" * MOST_VALUES + b'"]',
     "brackets in strings": b'["' + b"[{" * 100 + b'"]',
     "escaped quotes before brackets": b'["\\"' + b"[" * 100 + b'\\"","\\\\"]',
 }
@@ -126,6 +129,8 @@ REFUSED: dict[str, bytes] = {
     "a level too deep in objects": nested(DEEPEST, b'{"a":', b"}", b"{}"),
     "a level too deep in both": nested(DEEPEST // 2, b'[{"a":', b"}]", b"[]"),
     "deep behind strings with brackets": b'["]]]]",' * DEEPEST + nested(DEEPEST) + b"]" * DEEPEST,
+    "a value too many": b"[" + b"1," * MOST_VALUES + b"1]",
+    "a value too many in objects": b"[" + b"{}," * (MOST_VALUES // 2) + b"{}]",
     "a hundred thousand levels": nested(100_000),
     "a hundred thousand levels that never end": b"[" * 100_000,
     "a hundred thousand objects that never end": b'{"a":' * 100_000,
@@ -161,6 +166,7 @@ def test_reasons_name_the_rule_and_never_repeat_the_value() -> None:
         "a high half": "holds one half of a surrogate pair, which is no character",
         "an escaped NUL in a name": "holds a NUL character, which no field may contain",
         "a level too deep": "is nested more than 32 levels deep",
+        "a value too many": "holds more than 20000 values",
         "a number with too many digits": "holds a number of more than 100 characters",
         "Latin-1": "is not UTF-8",
         "a comma too many": "is not well-formed JSON (byte 3)",
@@ -170,6 +176,13 @@ def test_reasons_name_the_rule_and_never_repeat_the_value() -> None:
 
 def test_the_place_is_counted_in_bytes() -> None:
     assert objection('["😀",]'.encode()) == "is not well-formed JSON (byte 8)"
+
+
+@pytest.mark.parametrize("raw", [b'"\\"' * 250_000, b"[" + b'"\\",' * 200_000, b"[" * 500_000])
+def test_a_text_without_an_end_is_looked_at_once(raw: bytes) -> None:
+    started = process_time()
+    assert objection(raw)
+    assert process_time() - started < 2
 
 
 def test_neighbours_answers_are_read_without_the_second_look() -> None:

@@ -60,6 +60,7 @@ def test_a_quantity_is_a_whole_number_up_to_a_million(text: str) -> None:
     assert read(quantity(text)).items[0].quantity == int(text)
 
 
+@pytest.mark.row("O-6")
 @pytest.mark.parametrize(
     "text", ["0", "-1", "1.5", "2.0", '"2"', "true", "null", "1e3", "1000001", str(2**31), str(2**63), "9" * 4400]
 )
@@ -67,11 +68,13 @@ def test_every_other_quantity_is_refused(text: str) -> None:
     assert list(refused(quantity(text))) == ["items[0].quantity"]
 
 
+@pytest.mark.row("O-7")
 @pytest.mark.parametrize("text", ["0.01", "49.99", "1e2", "99999999.99", "49.990000000000000000000000000000000000"])
 def test_a_price_is_read_exactly(text: str) -> None:
     assert read(price(text)).items[0].unit_price == Decimal(text)
 
 
+@pytest.mark.row("O-7")
 @pytest.mark.parametrize(
     "text",
     [
@@ -95,11 +98,13 @@ def test_a_number_of_thousands_of_digits_is_refused_wherever_it_stands() -> None
     assert list(refused(BODY.replace('"notes"', f'"unknown": {"9" * 4400}, "notes"'))) == ["body"]
 
 
+@pytest.mark.row("O-7")
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "01", "1.", ".5", "+1", "0x1", "1_0"])
 def test_numbers_that_json_does_not_know_are_malformed(text: str) -> None:
     assert list(refused(price(text))) == ["body"]
 
 
+@pytest.mark.row("O-11")
 @pytest.mark.parametrize(
     ("text", "field"),
     [
@@ -115,10 +120,12 @@ def test_items_are_one_to_a_thousand_objects(text: str, field: str) -> None:
     assert list(refused(items(text))) == [field]
 
 
+@pytest.mark.row("O-11")
 def test_a_thousand_lines_are_accepted_the_same_product_twice_included() -> None:
     assert len(read(items(f"[{', '.join([LINE] * 1000)}]")).items) == 1000
 
 
+@pytest.mark.row("O-14")
 @pytest.mark.parametrize(
     "product_id",
     [
@@ -135,23 +142,27 @@ def test_other_spellings_of_a_uuid_are_refused(product_id: str) -> None:
     assert list(refused(BODY.replace(PRODUCT, product_id))) == ["items[0].product_id"]
 
 
+@pytest.mark.row("O-14")
 def test_upper_case_uuids_and_the_prds_own_samples_are_accepted() -> None:
     for product_id in ("F47AC10B-58CC-4372-A567-0E02B2C3D479", "c3d4e5f6-a7b8-9012-cdef-123456789012"):
         text = BODY.replace(PRODUCT, product_id)
         assert read(text).items[0].product_id == product_id
 
 
+@pytest.mark.row("O-16")
 @pytest.mark.parametrize("text", ['"usd"', '"ZZZ"', '""', "null", "1", '"US"'])
 def test_other_currencies_are_refused(text: str) -> None:
     assert list(refused(currency(text))) == ["currency"]
 
 
+@pytest.mark.row("O-16")
 def test_a_missing_currency_is_usd_and_missing_notes_and_state_are_null() -> None:
     german = ADDRESS.replace('"state": "IL", ', "").replace("US", "DE")
     body = read(f'{{"items": [{LINE}], "shipping_address": {german}}}')
     assert (body.currency, body.notes, body.address.state) == ("USD", None, None)
 
 
+@pytest.mark.row("O-12")
 @pytest.mark.parametrize("character", ["x", "é", "\u202e", "😀", "e\u0301"[1]])
 def test_limits_of_texts_are_counted_in_code_points(character: str) -> None:
     assert read(notes(json.dumps(character * 500))).notes == character * 500
@@ -166,11 +177,13 @@ def test_blank_names_are_refused(text: str) -> None:
     assert list(refused(BODY.replace('"Cable"', json.dumps(text)))) == ["items[0].product_name"]
 
 
+@pytest.mark.row("O-12")
 @pytest.mark.parametrize("text", ['"\\u0000"', '"\\ud800"', '"\\udc00x"', '"\x00"'])
 def test_nul_and_lone_surrogates_are_refused(text: str) -> None:
     assert list(refused(notes(text))) == ["body"]
 
 
+@pytest.mark.row("O-10")
 def test_what_the_server_computes_is_ignored_when_it_is_sent() -> None:
     forged = BODY.replace('"notes"', '"id": 1, "user_id": 1, "status": "delivered", "total_amount": 0.01, "notes"')
     forged = forged.replace('"quantity"', '"subtotal": 0.01, "quantity"')

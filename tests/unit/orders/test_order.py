@@ -33,6 +33,7 @@ def line(price: str = "1", quantity: int = 1) -> Line:
     return order.line(product_id=str(OWNER), product_name="Cable", quantity=quantity, unit_price=Decimal(price))
 
 
+@pytest.mark.row("O-3")
 @pytest.mark.parametrize(("current", "target"), list(product(Status, Status)))
 def test_of_the_sixteen_pairs_of_states_three_are_steps_four_are_conflicts_and_nine_are_invalid(
     current: Status, target: Status
@@ -99,6 +100,7 @@ def test_a_subtotal_is_exactly_quantity_times_price(price: Decimal, quantity: in
     assert made.unit_price == price
 
 
+@pytest.mark.row("O-9")
 @given(st.lists(st.tuples(prices, quantities), min_size=1, max_size=50))
 def test_a_total_is_exactly_the_sum_of_its_subtotals_in_any_order(parts: list[tuple[Decimal, int]]) -> None:
     lines = [line(str(price), quantity) for price, quantity in parts]
@@ -117,10 +119,12 @@ def test_amounts_are_written_as_short_numbers_without_an_exponent(price: Decimal
         assert "." not in number or not number.endswith("0")
 
 
+@pytest.mark.row("O-9")
 def test_a_thousand_lines_of_one_cent_are_ten() -> None:
     assert str(order.total([line("0.01")] * 1000)) == "10"
 
 
+@pytest.mark.row("O-9")
 def test_a_tenth_and_two_tenths_are_three_tenths() -> None:
     assert order.total([line("0.1"), line("0.2")]) == Decimal("0.3")
 
@@ -176,6 +180,7 @@ def test_subtotals_and_totals_beyond_the_column_are_refused_before_the_database(
     assert [error.field for error in order.amount_rules(lines)] == fields
 
 
+@pytest.mark.row("O-15")
 @pytest.mark.parametrize(
     ("changes", "fields"),
     [

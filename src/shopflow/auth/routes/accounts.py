@@ -1,5 +1,6 @@
 """The paths of accounts (PRD 4.1): registering, reading and changing profiles, deactivating."""
 
+from collections.abc import Container
 from typing import Annotated, Final, Literal
 
 from litestar import delete, get, patch, post
@@ -30,8 +31,13 @@ _SAMPLE: Final = {
 }
 
 
-def routes(database: Database, hashing: Hashing, *, counted: Guard, known: Guard) -> list[HTTPRouteHandler]:
-    """The handlers of accounts; `counted` stands before what everybody may call, `known` before the rest."""
+def routes(
+    database: Database, hashing: Hashing, *, common: Container[str], counted: Guard, known: Guard
+) -> list[HTTPRouteHandler]:
+    """The handlers of accounts; `counted` stands before what everybody may call, `known` before the rest.
+
+    Nobody may choose one of the `common` passwords.
+    """
 
     @post(
         "/auth/register",
@@ -45,7 +51,7 @@ def routes(database: Database, hashing: Hashing, *, counted: Guard, known: Guard
         responses=problems(*OF_BODY, Kind.CONFLICT),
     )
     async def register_user(data: JSONBody[Register]) -> Registered:
-        return bodies.registered(await register.register(database, hashing, bodies.new_user(data)))
+        return bodies.registered(await register.register(database, hashing, bodies.new_user(data, common)))
 
     @get(
         "/auth/users/{user_id:str}",

@@ -45,9 +45,9 @@ def known(database: Database, tokens: Tokens, *, per_user: RateLimit, per_addres
             if problem.kind is Kind.UNAUTHENTICATED:
                 noted(connection.scope, await per_address.count(client_address(connection.scope)))
             raise
+        connection.scope["user"] = caller
         if not caller.is_service:
             noted(connection.scope, await per_user.count(caller.id))
-        connection.scope["user"] = caller
 
     return guard
 

@@ -1,5 +1,6 @@
 """The paths of sessions: signing in, refreshing (PRD 4.1), signing out, the list of them, and the password."""
 
+from collections.abc import Container
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -33,9 +34,19 @@ _SAMPLE: Final = {"email": "jane.doe@example.com", "password": "S3cur3P@ssw0rd!"
 
 
 def routes(
-    database: Database, hashing: Hashing, tokens: Tokens, attempts: Attempts, *, counted: Guard, known: Guard
+    database: Database,
+    hashing: Hashing,
+    tokens: Tokens,
+    attempts: Attempts,
+    *,
+    common: Container[str],
+    counted: Guard,
+    known: Guard,
 ) -> list[HTTPRouteHandler]:
-    """The handlers of sessions; `counted` stands before what everybody may call, `known` before the rest."""
+    """The handlers of sessions; `counted` stands before what everybody may call, `known` before the rest.
+
+    Nobody may choose one of the `common` passwords.
+    """
 
     @post(
         "/auth/login",
@@ -160,7 +171,7 @@ def routes(
             tokens,
             attempts,
             caller=request.user,
-            body=bodies.checked(data),
+            body=bodies.checked(data, common),
             device=device(request.scope),
         )
 

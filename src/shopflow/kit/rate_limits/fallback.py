@@ -1,7 +1,7 @@
 """Counts in the shared store while that answers, and in this process's memory while not: never "no limit" (R22).
 
-Nobody pays for an outage twice: after the first failure a task of our own looks for the store, once a second, and calls
-are counted here until it is back.
+Nobody pays for an outage twice: after the first failure calls are counted here, while a task of our own looks for the
+store: at once, since one late answer is no outage, and then once a second until it is back.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ class Fallback:
         self._alone = alone
         self._full = _KnownFull()
         self._search: asyncio.Task[None] | None = None
+        self._is_gone = False
         self._log = logs.logger("rate_limits")
 
     async def open(self) -> None:
@@ -52,12 +53,10 @@ class Fallback:
 
     async def answers(self) -> bool:
         """Whether counts are shared right now."""
-        if self._search is None:
-            try:
-                await self._shared.probe()
-            except StoreLost as error:
-                self._lose(error)
-        return self._search is None
+        if self._search is None and (error := await self._missing()) is not None and self._search is None:
+            self._give_up(error)
+            self._search = asyncio.create_task(self._find(), name="rate-limit-store")
+        return not self._is_gone
 
     async def take(self, policy: Policy, key: str) -> Usage:
         """Counts one call, unless there is no room for it. A key that is known to have none costs no round trip."""
@@ -67,7 +66,7 @@ class Fallback:
             try:
                 counted = await self._shared.take(policy, key)
             except StoreLost as error:
-                self._lose(error)
+                self._doubt(error)
             else:
                 if counted.refused:
                     self._full.note(key, counted)
@@ -87,7 +86,7 @@ class Fallback:
             try:
                 return await self._shared.attempt(ladder, key)
             except StoreLost as error:
-                self._lose(error)
+                self._doubt(error)
         return await self._memory.attempt(ladder, key)
 
     async def forgive(self, ladder: Ladder, key: str) -> None:
@@ -97,7 +96,7 @@ class Fallback:
             try:
                 await self._shared.forgive(ladder, key)
             except StoreLost as error:
-                self._lose(error)
+                self._doubt(error)
 
     async def undo(self, ladder: Ladder, key: str) -> None:
         """Takes back one attempt that was never made."""
@@ -106,27 +105,42 @@ class Fallback:
             try:
                 await self._shared.undo(ladder, key)
             except StoreLost as error:
-                self._lose(error)
+                self._doubt(error)
 
-    def _lose(self, error: StoreLost) -> None:
+    def _doubt(self, error: StoreLost) -> None:
         self._lost.inc()
         if self._search is None:
-            self._alone.set(1)
-            self._log.warning("rate_limit_store_lost", error=str(error))
-            self._search = asyncio.create_task(self._find(), name="rate-limit-store")
+            self._search = asyncio.create_task(self._look_again(error), name="rate-limit-store")
+
+    async def _look_again(self, error: StoreLost) -> None:
+        if await self._missing() is None:
+            self._search = None
+        else:
+            self._give_up(error)
+            await self._find()
 
     async def _find(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            try:
-                await self._shared.probe()
-            except StoreLost:
-                self._lost.inc()
-            else:
+            if await self._missing() is None:
                 break
-        self._search = None
+        self._search, self._is_gone = None, False
         self._alone.set(0)
         self._log.info("rate_limit_store_back")
+
+    def _give_up(self, error: StoreLost) -> None:
+        self._is_gone = True
+        self._alone.set(1)
+        self._log.warning("rate_limit_store_lost", error=str(error))
+
+    async def _missing(self) -> StoreLost | None:
+        """Why the store cannot be counted in, if it cannot."""
+        try:
+            await self._shared.probe()
+        except StoreLost as error:
+            self._lost.inc()
+            return error
+        return None
 
 
 class _KnownFull:

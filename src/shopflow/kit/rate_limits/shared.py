@@ -103,7 +103,7 @@ class Shared:
 
     async def probe(self) -> None:
         """Counts a call that nobody makes: a store that merely answers a ping may still refuse to count."""
-        await _answered(self._take([_key("probe", 1, "")], [1, 1000]), within=PATIENCE)
+        _whole(await _answered(self._take([_key("probe", 1, "")], [1, 1000]), within=PATIENCE), 4)
 
     async def take(self, policy: Policy, key: str) -> Usage:
         """Counts one call, unless there is no room for it."""

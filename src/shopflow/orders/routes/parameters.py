@@ -4,13 +4,20 @@ Ids and conditions are judged by the handlers, since who asks comes before what 
 """
 
 from typing import Annotated, Final
+from uuid import UUID
 
 from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
+from shopflow.contracts.fields import identifier
+from shopflow.contracts.identity import Role
 from shopflow.kit.openapi import CURSOR_TEXT, INSTANT_TEXT, UUID_TEXT
 from shopflow.kit.pages import CURSOR_MEANING
+from shopflow.kit.problems import FieldError, invalid
 from shopflow.orders import idempotency
+
+TAGS: Final = ["Orders"]
+PEOPLE: Final = (Role.CUSTOMER, Role.ADMIN)
 
 _ID_PREFIX: Final = {
     "pattern": (
@@ -67,3 +74,11 @@ REPLAYED: Final = ResponseHeader(
     documentation_only=True,
     description="`true` when this answer was given before, under the same key.",
 )
+
+
+def named(text: str) -> UUID:
+    """The id in a path (R43)."""
+    found = identifier(text)
+    if found is None:
+        raise invalid(FieldError("id", "must be a UUID"))
+    return found
