@@ -98,6 +98,10 @@ ALONE: Final[tuple[Attack, ...]] = (
 ATTACKS: Final = (*TOGETHER, *ALONE)
 
 _AT_ONCE: Final = 4
+_LOOKS_BACK: Final = (machine.history, leaks.history, leaks.metrics, leaks.rows, leaks.logs)
+_LAST_LOOK: Final = 30.0
+"""Seconds that looking back has, even when the time is over."""
+
 _LONGEST: Final = 150.0
 """Seconds that one attack may take at most."""
 
@@ -148,7 +152,8 @@ async def _carried_out(scene: Scene, attack: Attack) -> Told:
     what = (attack.__doc__ or "").strip().splitlines()[0]
     broken = ""
     try:
-        async with asyncio.timeout(max(0.0, min(_LONGEST, scene.ends - started))):
+        left = max(scene.ends - started, _LAST_LOOK if attack in _LOOKS_BACK else 0.0)
+        async with asyncio.timeout(min(_LONGEST, left)):
             await attack(scene)
     except TimeoutError:
         broken = "the time was over" if monotonic() >= scene.ends else f"not done after {_LONGEST:.0f} s"

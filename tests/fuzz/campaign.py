@@ -25,7 +25,7 @@ from schemathesis.specs.openapi import checks as known_checks
 from tests.fuzz.excuses import reason_for
 from tests.fuzz.figures import Figures
 from tests.fuzz.links import linked
-from tests.fuzz.permissions import WITHOUT_A_TOKEN, may_succeed
+from tests.fuzz.permissions import ENDS_TOKENS, may_succeed
 from tests.fuzz.stand import CALLERS, Stand
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
@@ -48,9 +48,8 @@ class Campaign:
     Args:
         document: the OpenAPI document it serves.
         url: where it answers.
-        holds: whether a bearer token is still good; callers sign themselves out every now and then.
-        renewed: a good token for a kind of caller.
-        crowd: makes accounts behind which those of the callers disappear from lists.
+        made: a token of a new caller of a kind.
+        restored: undoes what a request has done to the callers themselves.
     """
 
     def __init__(
@@ -58,20 +57,17 @@ class Campaign:
         document: dict[str, Any],
         url: str,
         *,
-        holds: Callable[[str], bool],
-        renewed: Callable[[str], str | None],
-        crowd: Callable[[], None],
+        made: Callable[[str], str | None],
+        restored: Callable[[], None],
     ) -> None:
         self.figures = Figures()
-        self._holds = holds
-        self._renewed = renewed
-        self._crowd = crowd
+        self._made = made
+        self._restored = restored
         self._document = linked(document)
         self._url = url
         self._http = requests.Session()
         self._http.trust_env = False
         self._tokens: dict[str, str | None] = {}
-        self._signed_out = False
         load_all_checks()
 
     def operations(self) -> set[str]:
@@ -93,11 +89,10 @@ class Campaign:
             caller: whose answers Schemathesis learns from.
             seed: the same seed makes up the same first requests.
             examples: how many to make up for each operation.
-            most: after how many requests it may stop; it also does when the caller's token ends.
+            most: after how many requests it may stop.
             phases: which of PHASES.
         """
-        self._tokens = {name: self._renewed(name) for name in CALLERS}
-        self._crowd()
+        self._tokens = {name: self._made(name) for name in CALLERS}
         schema = schemathesis.openapi.from_dict(
             self._document, config=self._config(seed, examples, phases, self._tokens[caller])
         )
@@ -112,20 +107,14 @@ class Campaign:
             for name in CALLERS:
                 if name != caller:
                     self._send_again(case, response.request, name)
-            self._signed_out |= response.status_code == 401 and self._has_ended(caller)
 
         started, before = monotonic(), self.figures.requests
         stream = from_schema(schema).execute()
         for event in stream:
             self._read(event)
-            if self._signed_out or self.figures.requests - before >= most:
+            if self.figures.requests - before >= most:
                 stream.stop()
-        self._signed_out = False
         self.figures.seconds += monotonic() - started
-
-    def _has_ended(self, caller: str) -> bool:
-        token = self._tokens[caller]
-        return caller not in WITHOUT_A_TOKEN and token is not None and not self._holds(token)
 
     def _config(self, seed: int, examples: int, phases: Sequence[str], token: str | None) -> SchemathesisConfig:
         return SchemathesisConfig.from_dict(
@@ -155,8 +144,6 @@ class Campaign:
             for failure in found.exceptions:
                 if not self._excused(failure, case, answer):
                     self._found(failure, caller, _shown(again, answer))
-        if answer.status_code == 401 and self._has_ended(caller):
-            self._tokens[caller] = self._renewed(caller)
 
     def _note(self, case: Case[Any], caller: str, response: Any) -> None:
         label, status = case.operation.label, response.status_code
@@ -165,6 +152,8 @@ class Campaign:
         elif status < 400 and not may_succeed(caller, label, is_protected="security" in case.operation.definition.raw):
             self.figures.failures.setdefault(f"{label}: lets {caller} in", _shown(response.request, response))
         self.figures.sent[label, caller, status] += 1
+        if label in ENDS_TOKENS and status < 300:
+            self._restored()
 
     def _excused(self, failure: Failure, case: Case[Any], response: Any) -> bool:
         reason = reason_for(failure, case, response)
@@ -196,16 +185,13 @@ def campaign_on(stand: Stand, service: str, document: dict[str, Any]) -> Campaig
     """A campaign against one of the running services, to be run in a thread of its own."""
     loop = asyncio.get_running_loop()
 
-    def holds(token: str) -> bool:
-        return asyncio.run_coroutine_threadsafe(stand.holds(token), loop).result()
-
-    def renewed(caller: str) -> str | None:
+    def made(caller: str) -> str | None:
         return asyncio.run_coroutine_threadsafe(stand.token(caller), loop).result()
 
-    def crowd() -> None:
-        asyncio.run_coroutine_threadsafe(stand.crowd(), loop).result()
+    def restored() -> None:
+        asyncio.run_coroutine_threadsafe(stand.restore(), loop).result()
 
-    return Campaign(document, stand.url(service), holds=holds, renewed=renewed, crowd=crowd)
+    return Campaign(document, stand.url(service), made=made, restored=restored)
 
 
 def _interaction(interaction: Interaction | None) -> str:

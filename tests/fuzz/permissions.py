@@ -11,6 +11,11 @@ FOR_ADMINS: Final = frozenset(
 FOR_SERVICES: Final = frozenset({"POST /auth/validate", "GET /auth/users/{user_id}", "GET /orders/{order_id}"})
 """All that a service may do besides what everybody may: it reads."""
 
+ENDS_TOKENS: Final = frozenset(
+    {"PATCH /auth/users/{user_id}", "DELETE /auth/users/{user_id}", "POST /auth/service-tokens/revoke"}
+)
+"""What an admin can do to the callers themselves."""
+
 
 def may_succeed(caller: str, operation: str, *, is_protected: bool) -> bool:
     """Whether an answer below 400 is possible; each of its kind needs further rights to the very thing."""

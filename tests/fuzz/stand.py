@@ -34,9 +34,9 @@ PASSWORD = "An0ther-Passw0rd"  # not the sample of the documents, or callers wou
 JUNK = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.c2lnbmF0dXJl"
 CALLERS = ("customer", "admin", "service", "junk", "nobody")
 
-CROWD = """
-INSERT INTO users (email, password_hash, first_name, last_name)
-SELECT format('%s-%s@example.com', $1::text, number), 'none', 'Jane', 'Doe' FROM generate_series(1, 120) AS number
+RESTORED = """
+UPDATE users SET is_active = true, role = CASE WHEN id = ANY($1::uuid[]) THEN 'admin' ELSE 'customer' END
+ WHERE id = ANY($2::uuid[])
 """
 
 MakeDatabase = Callable[[str], Awaitable[str]]
@@ -76,6 +76,8 @@ class Stand:
     database: asyncpg.Pool
     http: aiohttp.ClientSession
     numbers: "count[int]" = field(default_factory=lambda: count(1))
+    people: set[UUID] = field(default_factory=set)
+    admins: set[UUID] = field(default_factory=set)
 
     def url(self, service: str) -> str:
         """Where a service answers."""
@@ -99,22 +101,24 @@ class Stand:
             case _:
                 return await self._person(admin=caller == "admin")
 
-    async def crowd(self) -> None:
-        """Adds more accounts than a page holds, since admins deactivate whom a list shows first."""
-        await self.database.execute(CROWD, f"crowd{next(self.numbers)}")
-
-    async def holds(self, token: str) -> bool:
-        """Whether a bearer token is still good."""
-        headers = {"Authorization": f"Bearer {token}"}
-        async with self.http.post(self.url("auth") + "/auth/validate", headers=headers) as answer:
-            return answer.status == 200
+    async def restore(self) -> None:
+        """Makes the callers what they were: admins deactivate, promote and demote whom dice name, callers included."""
+        await self.database.execute(RESTORED, list(self.admins), list(self.people))
+        await self.database.execute("DELETE FROM not_before WHERE user_id = ANY($1::uuid[])", list(self.people))
+        await self.database.execute(
+            "UPDATE refresh_families SET ended_at = NULL, ended_by = NULL WHERE user_id = ANY($1::uuid[])",
+            list(self.people),
+        )
+        await self.database.execute("DELETE FROM service_token_revocations")
 
     async def _person(self, *, admin: bool) -> str:
         account = {"email": f"fuzz{next(self.numbers)}@example.com", "password": PASSWORD}
         names = {"first_name": "Jane", "last_name": "Doe", "phone": "+15551234567"}
         made = await self._post("/auth/register", account | names)
+        self.people.add(UUID(made["id"]))
         if admin:
-            await self.database.execute("UPDATE users SET role = 'admin' WHERE id = $1", UUID(made["id"]))
+            self.admins.add(UUID(made["id"]))
+            await self.restore()
         token = str((await self._post("/auth/login", account))["access_token"])
         await self._post("/orders", PLACE_ORDER_SAMPLE, service="orders", token=token)  # so that there is mail
         return token
