@@ -31,6 +31,16 @@ class Link:
 _ORDER: Final = ("GET /orders/{order_id}", "PATCH /orders/{order_id}/status", "GET /orders/{order_id}/history")
 _USER: Final = ("GET /auth/users/{user_id}", "PATCH /auth/users/{user_id}", "DELETE /auth/users/{user_id}")
 _REFRESH: Final = ("POST /auth/refresh", "POST /auth/logout")
+_NOTIFICATION: Final = (
+    "GET /notifications/{notification_id}",
+    "GET /notifications/{notification_id}/attempts",
+    "POST /notifications/{notification_id}/resend",
+)
+_DEAD_LETTER: Final = (
+    "GET /notifications/dead-letters/{dead_letter_id}",
+    "POST /notifications/dead-letters/{dead_letter_id}/replay",
+    "POST /notifications/dead-letters/{dead_letter_id}/discard",
+)
 
 LINKS: Final = (
     Link("POST /orders", "201", "/id", "order_id", _ORDER),
@@ -42,7 +52,9 @@ LINKS: Final = (
     Link("GET /auth/sessions", "200", "/data/0/id", "session_id", ("DELETE /auth/sessions/{session_id}",)),
     Link("POST /auth/login", "200", "/refresh_token", "refresh_token", _REFRESH, in_body=True),
     Link("POST /auth/refresh", "200", "/refresh_token", "refresh_token", _REFRESH, in_body=True),
-    Link("GET /notifications", "200", "/data/0/id", "notification_id", ("GET /notifications/{notification_id}",)),
+    Link("GET /notifications", "200", "/data/0/id", "notification_id", _NOTIFICATION),
+    Link("POST /notifications/{notification_id}/resend", "202", "/id", "notification_id", _NOTIFICATION),
+    Link("GET /notifications/dead-letters", "200", "/data/0/id", "dead_letter_id", _DEAD_LETTER),
 )
 
 

@@ -5,7 +5,17 @@ from typing import Final
 WITHOUT_A_TOKEN: Final = ("junk", "nobody")
 
 FOR_ADMINS: Final = frozenset(
-    {"GET /auth/users", "POST /auth/service-tokens/revoke", "PATCH /orders/{order_id}/status"}
+    {
+        "GET /auth/users",
+        "POST /auth/service-tokens/revoke",
+        "PATCH /orders/{order_id}/status",
+        "POST /notifications/{notification_id}/resend",
+        "GET /notifications/dead-letters",
+        "GET /notifications/dead-letters/{dead_letter_id}",
+        "POST /notifications/dead-letters/{dead_letter_id}/replay",
+        "POST /notifications/dead-letters/{dead_letter_id}/discard",
+        "POST /notifications/dead-letters/replay",
+    }
 )
 
 FOR_SERVICES: Final = frozenset({"POST /auth/validate", "GET /auth/users/{user_id}", "GET /orders/{order_id}"})
