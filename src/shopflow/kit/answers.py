@@ -81,7 +81,11 @@ class JsonBody(AbstractDTO[T], Generic[T]):
 
     @classmethod
     def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Schema:  # noqa: ARG003 - Litestar's
-        schema: Schema = schema_creator.for_field_definition(field_definition)
+        # A body that may be left out is no `null`.
+        meant = [each for each in field_definition.inner_types if not each.is_none_type]
+        schema: Schema = schema_creator.for_field_definition(
+            meant[0] if field_definition.is_optional else field_definition
+        )
         return schema
 
 
