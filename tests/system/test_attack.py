@@ -28,4 +28,12 @@ async def test_an_attack_on_a_running_platform_finds_nothing_and_leaves_it_usabl
         assert len(told["attacks"]) > 40
         assert sum(each["tries"] for each in told["attacks"]) > 2000
         assert (await asyncio.to_thread(command, platform.environment, "status")).returncode == 0
-        assert (await asyncio.to_thread(command, platform.environment, "demo", "--json")).returncode == 0
+        await once_it_is_let_in(platform)
+
+
+async def once_it_is_let_in(platform: RunningPlatform) -> None:
+    """Plays the demo: this machine's own address may have used up its minute, and then there is room a minute later."""
+    async with asyncio.timeout(120):
+        while (played := await asyncio.to_thread(command, platform.environment, "demo", "--json")).returncode:
+            assert "too-many-requests" in played.stderr, played.stderr
+            await asyncio.sleep(1)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from shopflow.kit.decoding import Decoder
+from shopflow.kit.discreet import Discreet
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.peer import Peer
 from shopflow.kit.problems import Problem, forbidden, unavailable
@@ -34,7 +35,7 @@ _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
 }
 
 
-class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
+class Envelope(Discreet, frozen=True, rename="pascal"):
     """What SNS posts. A notification has a message; the others have a token and where to confirm."""
 
     type: Literal["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"]
