@@ -81,7 +81,7 @@ async def test_slow_bodies_are_ended_and_normal_requests_are_served(http: aiohtt
 async def test_a_thousand_idle_connections_hinder_nobody_and_end(http: aiohttp.ClientSession) -> None:
     async with on_a_port(application(bounds=Bounds(in_flight=50)), header_within=2.0) as (url, port):
         held, taken = await asyncio.gather(
-            slow.idle("127.0.0.1", port, 1000, SECONDS), normal_requests(http, url, SECONDS)
+            slow.idle("127.0.0.1", port, 1000, 3 * SECONDS), normal_requests(http, url, SECONDS)
         )
     assert held.refused == 0
     assert held.statuses[200] >= 1000
