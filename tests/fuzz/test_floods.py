@@ -27,7 +27,7 @@ async def test_a_flood_of_sign_ins_is_shed_and_validation_does_not_feel_it(repor
     )
     assert found.retry_after
     assert set(found.logins) <= {"401", "503", "-"}
-    assert found.logins["503"]  # how many depends on how much of the machine the flood itself gets
+    assert found.logins["503"] > found.logins["401"]
     assert found.p99 < 50 * BUSY
     assert found.lags > 0.9
 

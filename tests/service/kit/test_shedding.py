@@ -66,7 +66,7 @@ async def test_bodies_that_arrive_slowly_have_so_much_memory_together_and_small_
             _, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
             stack.callback(writer.close)
             writer.write(head + b" " * 30_000)
-            while served.in_flight < count:
+            while served._edge._public.held < count * 30_000:  # taken, or what comes next may be taken first
                 await asyncio.sleep(0.01)
         heard = await told(url, head + b" " * 60_000, quiet=3)
         assert (heard.statuses[:1], heard.problem) == ([503], "overloaded")
@@ -78,7 +78,7 @@ async def test_bodies_that_arrive_slowly_have_so_much_memory_together_and_small_
             await asyncio.sleep(0.01)
     async with http.post(f"{url}/things", json={"name": "x" * 69_000}) as response:
         assert response.status == 201
-    assert metric(served, "shopflow_http_requests_shed_total") >= 1  # one of the slow ones too, where it is read last
+    assert metric(served, "shopflow_http_requests_shed_total") == 1
 
 
 async def test_health_is_answered_even_where_services_have_no_place_left(
