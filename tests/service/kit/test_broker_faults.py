@@ -52,23 +52,6 @@ async def database(database_of: Callable[[str], Awaitable[str]]) -> AsyncIterato
     await database.close()
 
 
-@pytest.fixture
-async def publisher(broker_url: str) -> AsyncIterator[Publisher]:
-    publisher = Publisher(broker_url, name="test", topology=TOPOLOGY, metrics=Metrics())
-    await publisher.open()
-    await publisher.wait_up()
-    yield publisher
-    await publisher.close()
-
-
-@pytest.fixture
-async def relay(database: Database, publisher: Publisher) -> AsyncIterator[Relay]:
-    relay = Relay(database, publisher, exchange=EVENTS_EXCHANGE, metrics=Metrics())
-    await relay.open()
-    yield relay
-    await relay.close()
-
-
 def make_consumer(
     url: str,
     publisher: Publisher,

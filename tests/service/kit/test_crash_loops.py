@@ -37,15 +37,6 @@ async def database(database_of: Callable[[str], Awaitable[str]]) -> AsyncIterato
     await database.close()
 
 
-@pytest.fixture
-async def publisher(broker_url: str) -> AsyncIterator[Publisher]:
-    publisher = Publisher(broker_url, name="test", topology=TOPOLOGY, metrics=Metrics())
-    await publisher.open()
-    await publisher.wait_up()
-    yield publisher
-    await publisher.close()
-
-
 async def send(publisher: Publisher, body: bytes) -> None:
     await publisher.publish(EVENTS_EXCHANGE, CREATED.routing_key, body, message_id=body.decode(), headers={})
 
