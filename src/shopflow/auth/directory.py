@@ -1,14 +1,14 @@
 """The SQL of the list of accounts, for admins."""
 
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from shopflow.auth.store import USER_COLUMNS, user_of
 from shopflow.auth.user import User, normalised_email
 from shopflow.contracts.fields import instant
-from shopflow.kit.pages import Position, not_of_this_list
+from shopflow.kit.pages import Position, bounds
 from shopflow.kit.postgres import Connection
 from shopflow.kit.problems import FieldError, invalid
 
@@ -91,15 +91,8 @@ async def stretch(
         Problem: of kind invalid, when the position is none.
     """
     wanted = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value is not None}
-    bounds: tuple[Any, ...] = () if behind is None else _bounds(behind)
-    statement = _stretch_statement(tuple(wanted), begun=bool(bounds))
-    found = [user_of(row) for row in await connection.fetch(statement, limit + 1, *wanted.values(), *bounds)]
+    begin = bounds(behind, instant)
+    statement = _stretch_statement(tuple(wanted), begun=bool(begin))
+    found = [user_of(row) for row in await connection.fetch(statement, limit + 1, *wanted.values(), *begin)]
     shown = found[:limit]
     return shown, Position(shown[-1].created_at.isoformat(), shown[-1].id) if len(found) > limit else None
-
-
-def _bounds(behind: Position) -> tuple[Any, ...]:
-    try:
-        return instant(behind.value), behind.id
-    except ValueError:
-        raise not_of_this_list() from None

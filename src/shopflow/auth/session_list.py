@@ -1,11 +1,11 @@
 """The SQL of the list of a user's sessions: those that go on, newest first, in pages and in stretches."""
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from shopflow.auth.bodies import SessionView
 from shopflow.contracts.fields import instant, timestamp
-from shopflow.kit.pages import Position, not_of_this_list
+from shopflow.kit.pages import Position, bounds
 from shopflow.kit.postgres import Connection, Row
 
 # A session's last use is when its last token but one was retired; its newest token says when it ends unless used.
@@ -49,18 +49,11 @@ async def stretch(
     Raises:
         Problem: of kind invalid, when the position is none.
     """
-    bounds: tuple[Any, ...] = () if behind is None else _bounds(behind)
-    rows = await connection.fetch(BEHIND if bounds else BEGINNING, user_id, limit + 1, *bounds)
+    begin = bounds(behind, instant)
+    rows = await connection.fetch(BEHIND if begin else BEGINNING, user_id, limit + 1, *begin)
     shown = rows[:limit]
     end = Position(shown[-1]["started_at"].isoformat(), shown[-1]["id"]) if len(rows) > limit else None
     return [_session(row) for row in shown], end
-
-
-def _bounds(behind: Position) -> tuple[Any, ...]:
-    try:
-        return instant(behind.value), behind.id
-    except ValueError:
-        raise not_of_this_list() from None
 
 
 def _session(row: Row) -> SessionView:

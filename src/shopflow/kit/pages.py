@@ -5,6 +5,7 @@ Pure: which rows come behind a position is the store's business.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Annotated, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -14,6 +15,7 @@ import msgspec
 from shopflow.kit.problems import FieldError, Problem, invalid
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 PageNumber = Annotated[int, msgspec.Meta(ge=1)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -110,6 +112,24 @@ def resumed(text: str, *, way: str) -> Position | None:
     except (ValueError, msgspec.DecodeError) as error:
         raise not_of_this_list() from error
     return end
+
+
+def bounds(behind: Position | None, read: Callable[[str], V]) -> tuple[V, UUID] | tuple[()]:
+    """What a keyset statement compares its rows with: nothing at the beginning of a walk.
+
+    Args:
+        behind: where the walk stands.
+        read: the value of its text; ValueError when it is none.
+
+    Raises:
+        Problem: of kind invalid, when the position is none of this list.
+    """
+    if behind is None:
+        return ()
+    try:
+        return read(behind.value), behind.id
+    except ValueError:
+        raise not_of_this_list() from None
 
 
 def not_of_this_list() -> Problem:

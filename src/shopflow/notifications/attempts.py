@@ -1,10 +1,10 @@
 """The statements about the attempts to deliver a notification, oldest first. Reads only."""
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from shopflow.contracts.fields import instant, timestamp, timestamp_or_none
-from shopflow.kit.pages import Position, not_of_this_list
+from shopflow.kit.pages import Position, bounds
 from shopflow.kit.postgres import Connection, Row
 from shopflow.notifications.attempt import UNFINISHED, trouble
 from shopflow.notifications.bodies import AttemptForAdmins
@@ -47,20 +47,11 @@ async def stretch(
     Raises:
         Problem: of kind invalid, when the position is none.
     """
-    bounds = _bounds(behind)
-    rows = await connection.fetch(_BEHIND if bounds else _BEGINNING, notification_id, limit + 1, *bounds)
+    begin = bounds(behind, instant)
+    rows = await connection.fetch(_BEHIND if begin else _BEGINNING, notification_id, limit + 1, *begin)
     shown = rows[:limit]
     last = Position(shown[-1]["started_at"].isoformat(), shown[-1]["id"]) if len(rows) > limit else None
     return [_attempt(row) for row in shown], last
-
-
-def _bounds(behind: Position | None) -> tuple[Any, ...]:
-    if behind is None:
-        return ()
-    try:
-        return instant(behind.value), behind.id
-    except ValueError:
-        raise not_of_this_list() from None
 
 
 def _attempt(row: Row) -> AttemptForAdmins:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from shopflow.contracts.fields import instant, timestamp, timestamp_or_none
-from shopflow.kit.pages import Position, not_of_this_list
+from shopflow.kit.pages import Position, bounds
 from shopflow.kit.postgres import Connection, Row
 from shopflow.notifications.bodies import (
     DeadLetter,
@@ -207,9 +207,9 @@ async def stretch(
         Problem: of kind invalid, when the position is none.
     """
     columns, values = _given(chosen)
-    bounds = _bounds(behind)
-    statement = _statement(_STRETCH, columns, first=2, begun=bool(bounds))
-    rows = await connection.fetch(statement, limit + 1, *values, *bounds)
+    begin = bounds(behind, instant)
+    statement = _statement(_STRETCH, columns, first=2, begun=bool(begin))
+    rows = await connection.fetch(statement, limit + 1, *values, *begin)
     shown = rows[:limit]
     last = Position(shown[-1]["parked_at"].isoformat(), shown[-1]["id"]) if len(rows) > limit else None
     return [DeadLetter(**_shown(row)) for row in shown], last
@@ -311,15 +311,6 @@ def _statement(template: str, columns: tuple[str, ...], *, first: int, begun: bo
 def _given(chosen: Filter) -> tuple[tuple[str, ...], list[Any]]:
     wanted = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value is not None}
     return tuple(wanted), list(wanted.values())
-
-
-def _bounds(behind: Position | None) -> tuple[Any, ...]:
-    if behind is None:
-        return ()
-    try:
-        return instant(behind.value), behind.id
-    except ValueError:
-        raise not_of_this_list() from None
 
 
 def _shown(row: Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from shopflow.contracts.fields import instant, timestamp
-from shopflow.kit.pages import Position, not_of_this_list
+from shopflow.kit.pages import Position, bounds
 from shopflow.kit.postgres import Connection, Row, rows_changed
 from shopflow.notifications.bodies import NotificationDetail, NotificationSummary
 from shopflow.notifications.notification import ChannelName, DeliveryStatus
@@ -293,19 +293,10 @@ async def stretch(
     """
     wanted = {name: value for name, value in msgspec.structs.asdict(chosen).items() if value is not None}
     statement = _stretch_statement(tuple(wanted), begun=behind is not None)
-    rows = await connection.fetch(statement, limit + 1, *wanted.values(), *_bounds(behind))
+    rows = await connection.fetch(statement, limit + 1, *wanted.values(), *bounds(behind, instant))
     shown = rows[:limit]
     last = Position(shown[-1]["created_at"].isoformat(), shown[-1]["id"]) if len(rows) > limit else None
     return [_answer(row, NotificationSummary) for row in shown], last
-
-
-def _bounds(behind: Position | None) -> tuple[Any, ...]:
-    if behind is None:
-        return ()
-    try:
-        return instant(behind.value), behind.id
-    except ValueError:
-        raise not_of_this_list() from None
 
 
 def _recorded(row: Row) -> Recorded:
