@@ -4,12 +4,15 @@ import asyncio
 from dataclasses import dataclass, field
 from statistics import median
 from time import monotonic
-from typing import Self
+from typing import Final, Self
 
 from tests.chaos.acts import Scene
 from tests.chaos.evidence import settled
 from tests.chaos.history import Outcome, Recovery
 from tests.chaos.people import Person
+
+_A_PROBE: Final = 5.0
+"""Seconds after which a fresh order is tried instead; all of them count towards the recovery, whose own bound judges."""
 
 
 @dataclass
@@ -56,7 +59,7 @@ async def recovered(scene: Scene, customer: Person, fault: str, *, limit: float)
             order_id = await scene.people.place(customer)
             probes.append(order_id)
             try:
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(_A_PROBE):
                     while not await settled(scene.shop, [order_id]):
                         await asyncio.sleep(0.1)
             except TimeoutError:
