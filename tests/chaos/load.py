@@ -12,7 +12,7 @@ from tests.chaos.history import Outcome, Recovery
 from tests.chaos.people import Person
 
 _A_PROBE: Final = 5.0
-"""Seconds after which a fresh order is tried instead; all of them count towards the recovery, whose own bound judges."""
+"""Seconds until another fresh order is tried; all of them count towards the recovery, whose own bound judges."""
 
 
 @dataclass
