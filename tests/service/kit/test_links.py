@@ -1,10 +1,12 @@
 """Links at the ends of their lives: to a broker that is not there, and while a service stops."""
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
+from aio_pika.connection import make_url
 
 from shopflow.contracts.topology import EVENTS_EXCHANGE, SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
@@ -107,3 +109,11 @@ async def test_a_subscriber_stops_quietly_while_its_connection_is_rebuilt(broker
         subscriber._broken.set()
         await subscriber.drain(0)
         await subscriber.close()
+
+
+async def test_a_connection_that_is_dropped_begins_nothing() -> None:
+    connection = Connection(make_url("amqp://guest:guest@127.0.0.1/"))
+    running = asyncio.all_tasks()
+    del connection
+    gc.collect()
+    assert asyncio.all_tasks() == running

@@ -28,6 +28,9 @@ class Connection(aio_pika.Connection):
         self._frames = _Frames(TLSTransportFactory() if self.url.scheme == "amqps" else TCPTransportFactory())
         self.kwargs["transport_factory"] = self._frames
 
+    def __del__(self) -> None:
+        """Begins nothing: the library's own would close it in a task that nobody awaits, on whatever loop is there."""
+
     @property
     def blocked(self) -> bool:
         """Whether the broker takes no messages from us for now: it is short of memory or of disk (C12)."""

@@ -158,8 +158,10 @@ class Link(ABC):
         """Opens what this link is for; the life of the connection ends with the channel that it answers."""
 
     async def _dismantle(self, connection: Connection) -> None:
-        await quietly(connection.close(), within=CLOSE_DEADLINE)
-        connection.abandon()
+        try:
+            await quietly(connection.close(), within=CLOSE_DEADLINE)
+        finally:
+            connection.abandon()  # who stops us in the middle of a farewell leaves no socket behind either
 
     async def _until_lost(self, connection: Connection, channel: AbstractChannel) -> None:
         stalled = asyncio.create_task(self._stalled(connection))
