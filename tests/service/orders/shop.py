@@ -20,6 +20,10 @@ Serve = Callable[[Application], Awaitable[str]]
 
 NOBODY = "http://127.0.0.1:9"
 NO_BROKER = "amqp://guest:guest@127.0.0.1:9/"
+STORED = """
+SELECT (SELECT count(*) FROM orders) AS orders, (SELECT count(*) FROM order_history) AS history,
+       (SELECT count(*) FROM outbox) AS events, (SELECT count(*) FROM idempotency_keys) AS keys
+"""
 
 
 @dataclass
@@ -104,6 +108,11 @@ class Shop:
             return list(await connection.fetch(statement, *parameters))
         finally:
             await connection.close()
+
+    async def stored(self) -> tuple[int, ...]:
+        """How many orders, entries of history, events and kept answers there are."""
+        [row] = await self.rows(STORED)
+        return tuple(row)
 
 
 def placement(**changes: Any) -> dict[str, Any]:
