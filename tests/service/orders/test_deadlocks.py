@@ -17,7 +17,9 @@ from tests.service.orders.shop import Auth, Serve, Shop, opened, placement
 from shopflow.local.postgres import PostgreSQL
 from shopflow.orders.settings import Settings
 
-WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+WAITING = """
+SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1 AND query LIKE '%order_history%'
+"""
 
 
 @asynccontextmanager
@@ -34,7 +36,7 @@ async def somebody(postgres: PostgreSQL, shop: Shop) -> AsyncIterator[asyncpg.Co
 
 
 async def until_waiting(superuser: asyncpg.Connection, shop: Shop) -> None:
-    """Waits until the shop waits for a lock."""
+    """Waits until a placement or a transition waits for a lock; trimming the outbox may too."""
     async with asyncio.timeout(20):
         while not await superuser.fetch(WAITING, urlsplit(shop.database).path[1:]):
             await asyncio.sleep(0.005)
