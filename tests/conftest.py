@@ -1,6 +1,7 @@
 """Real servers for every tier: PostgreSQL and RabbitMQ of the run's own, a fresh database per test, HTTP."""
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ from shopflow.local.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PASSWORD = "only-for-tests"
+WHOLE_PLATFORMS = {"system", "chaos"}
 
 MakeDatabase = Callable[[str], Awaitable[str]]
 Serve = Callable[[Application], Awaitable[str]]
@@ -35,6 +37,13 @@ hypothesis.settings.register_profile(
     "shopflow", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shopflow")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole platforms come first, then the files with most tests: at the end no process waits for the last long one."""
+    tests = Counter(each.path for each in items)
+    items.sort(key=lambda each: (not WHOLE_PLATFORMS & set(each.path.parts), -tests[each.path]))
 
 
 @pytest.fixture(autouse=True)
