@@ -1,7 +1,6 @@
 """Services of their own under floods: of sign-ins, and of everything else at once (`bench.login_flood`, `bench.abuse`).
 
-Other long runs keep the machine busy meanwhile, so the bounds here are wide; the targets themselves are for
-`python -m bench.login_flood` and `python -m bench.abuse` on a quiet machine.
+`make fuzz` runs them before everything else, with the machine for themselves, so the bounds are the targets.
 """
 
 import os
@@ -14,7 +13,6 @@ from tests.fuzz.report import Report
 
 FLOOD_SECONDS = 15.0
 ABUSE_SECONDS = float(os.environ.get("FUZZ_ABUSE_SECONDS") or 60)
-BUSY = 10  # times that a machine with other things to do may take
 
 
 @pytest.mark.timeout(300)
@@ -28,8 +26,7 @@ async def test_a_flood_of_sign_ins_is_shed_and_validation_does_not_feel_it(repor
     assert found.retry_after
     assert set(found.logins) <= {"401", "503", "-"}
     assert found.logins["503"] > found.logins["401"]
-    assert found.p99 < 50 * BUSY
-    assert found.lags > 0.9
+    assert found.held, (found.p99, found.lags)
 
 
 @pytest.mark.timeout(ABUSE_SECONDS + 300)
