@@ -57,12 +57,14 @@ async def _begin_session(connection: Connection, tokens: Tokens, holder: Holder,
 
 
 async def _strengthened(database: Database, hashing: Hashing, known: Credentials, *, password: str) -> Credentials:
-    """Hashes again what was hashed at a lower cost than today's (A7)."""
+    """Hashes again what was hashed at a lower cost than today's (A7); answers what is stored then, if it matches."""
     if not passwords.is_weaker(known.password_hash, hashing.cost):
         return known
     password_hash = await hashing.hashed(password)
-    await store.strengthen_hash(database, known, password_hash)
-    return msgspec.structs.replace(known, password_hash=password_hash)
+    if await store.strengthen_hash(database, known, password_hash):
+        return msgspec.structs.replace(known, password_hash=password_hash)
+    stored = await store.credentials_of(database, known.user_id, asked_from=())  # another sign-in's, or a new password
+    return stored if stored and await hashing.matches(password, stored.password_hash) else known
 
 
 def _refused() -> Problem:

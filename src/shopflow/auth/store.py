@@ -201,9 +201,10 @@ async def exchange_hash(connection: Connection, known: Credentials, password_has
     )
 
 
-async def strengthen_hash(connection: Connection, known: Credentials, password_hash: str) -> None:
-    """Stores a costlier hash of the same password, unless the password was changed meanwhile."""
-    await connection.execute(STRENGTHENED_HASH, known.user_id, known.password_hash, password_hash)
+async def strengthen_hash(connection: Connection, known: Credentials, password_hash: str) -> bool:
+    """Stores a costlier hash of the same password, unless another was stored meanwhile; answers whether."""
+    done = await connection.execute(STRENGTHENED_HASH, known.user_id, known.password_hash, password_hash)
+    return rows_changed(done) == 1
 
 
 async def lock_standing(connection: Connection) -> None:

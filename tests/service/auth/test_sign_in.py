@@ -158,6 +158,15 @@ async def test_a_hash_of_lower_cost_is_made_again_at_sign_in(open_shop: OpenShop
         assert stored.startswith("$2b$05$")
 
 
+async def test_sign_ins_at_once_all_succeed_while_the_hash_is_made_again(open_shop: OpenShop) -> None:
+    shop = await open_shop(BCRYPT_COST="5")
+    made = (await shop.register()).body
+    weak = passwords.hashed(PASSWORD, 4)
+    await shop.database.execute("UPDATE users SET password_hash = $2 WHERE id = $1", UUID(made["id"]), weak)
+    answers = await asyncio.gather(*(shop.login(made["email"]) for _ in range(5)))
+    assert [answer.status for answer in answers] == [200] * 5
+
+
 async def test_many_sign_ins_at_once_all_succeed(shop: Shop) -> None:
     email = (await shop.register()).body["email"]
     answers = await asyncio.gather(*(shop.login(email) for _ in range(40)))
