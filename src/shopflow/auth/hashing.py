@@ -8,14 +8,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from math import ceil
 from time import perf_counter
 from typing import Final, TypeVar
 
 from shopflow.auth import passwords
+from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
-from shopflow.kit.problems import unavailable
+from shopflow.kit.problems import Problem, unavailable
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ class Hashing:
         self.cost = cost
         self._workers = workers or _cores()
         self._patience = PATIENCE if patience is None else patience
-        self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="bcrypt", initializer=_give_way)
+        self._threads = _threads(self._workers)
         self._unmatched = passwords.unmatched(cost)
         self._taken = 0
         self._seconds = _SECONDS_AT_12 * 2.0 ** (cost - 12)
@@ -62,14 +63,18 @@ class Hashing:
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
 
     async def hashed(self, password: str) -> str:
-        """A new hash; raises a problem of kind unavailable when it would have to wait for too long."""
+        """A new hash.
+
+        Raises:
+            Problem: of kind unavailable, when it would have to wait for too long, or there is no memory for it.
+        """
         return await self._done(lambda: passwords.hashed(password, self.cost))
 
     async def matches(self, password: str, stored: str | None) -> bool:
         """Whether a password is the one that was hashed. Without a hash: no, after the same work (A8).
 
         Raises:
-            Problem: of kind unavailable, when it would have to wait for too long.
+            Problem: of kind unavailable, when it would have to wait for too long, or there is no memory for it.
         """
         against = stored or self._unmatched
         return await self._done(lambda: passwords.matches(password, against)) and stored is not None
@@ -81,16 +86,39 @@ class Hashing:
             raise unavailable("password-queue-full", "Too many sign-ins at once; try again.", retry_after=ceil(wait))
         self._taken += 1
         try:
-            answer, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, _timed, work)
+            answer, seconds = await self._in_a_thread(work)
         finally:
             self._taken -= 1
         self._seconds += _SMOOTHING * (seconds - self._seconds)
         self._measured.observe(seconds)
         return answer
 
+    async def _in_a_thread(self, work: Callable[[], T]) -> tuple[T, float]:
+        threads = self._threads
+        try:
+            begun = asyncio.get_running_loop().run_in_executor(threads, _timed, work)
+        except (MemoryError, RuntimeError) as error:  # no thread can be begun, or one failed before its first hash
+            raise self._without_memory(threads, error) from error
+        try:
+            return await begun
+        except (MemoryError, BrokenExecutor) as error:
+            raise self._without_memory(threads, error) from error
+
+    def _without_memory(self, threads: ThreadPoolExecutor, error: Exception) -> Problem:
+        """Begins with new threads: those that there are may be broken for good; they end when they have no more to do."""
+        if threads is self._threads:
+            self._threads = _threads(self._workers)
+            threads.shutdown(wait=False)
+        logs.logger("auth").error("password_not_hashed", error=type(error).__name__)
+        return unavailable("password-hashing-unavailable", "There is no memory to check passwords with; try again.")
+
     def _expected_wait(self) -> float:
         """Seconds until a hash that came now would begin."""
         return max(0, self._taken - self._workers + 1) * self._seconds / self._workers
+
+
+def _threads(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="bcrypt", initializer=_give_way)
 
 
 def _cores() -> int:

@@ -70,3 +70,21 @@ async def test_what_would_wait_too_long_is_refused_with_a_hint(monkeypatch: pyte
     assert caught.value.retry_after == 3
     assert b"shopflow_password_hashes_refused_total 1.0" in metrics.text()
     await hashing.close()
+
+
+async def test_threads_that_broke_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_memory(_: str, __: int) -> str:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shopflow.auth.hashing._give_way", lambda: 1 / 0)  # what breaks before the first hash
+        hashing = Hashing(4, Metrics())
+        with pytest.raises(Problem) as broken:
+            await hashing.hashed("x")
+    with monkeypatch.context() as patched:
+        patched.setattr(passwords, "hashed", without_memory)
+        with pytest.raises(Problem) as lacking:
+            await hashing.hashed("x")
+    assert [each.value.code for each in (broken, lacking)] == ["password-hashing-unavailable"] * 2
+    assert await hashing.matches("S3cur3P@ssw0rd!", await hashing.hashed("S3cur3P@ssw0rd!"))
+    await hashing.close()
