@@ -105,7 +105,7 @@ class Hashing:
             raise self._without_memory(threads, error) from error
 
     def _without_memory(self, threads: ThreadPoolExecutor, error: Exception) -> Problem:
-        """Begins with new threads: those that there are may be broken for good; they end when they have no more to do."""
+        """Begins with new threads: those that there are may be broken for good, and end when nothing is left to do."""
         if threads is self._threads:
             self._threads = _threads(self._workers)
             threads.shutdown(wait=False)
