@@ -27,6 +27,9 @@ _MAX_ANSWER: Final = 4 * 1024 * 1024
 KEEP_ALIVE: Final = 8.0
 """Seconds an idle connection is kept: less than the server keeps it, so that a reused one is rarely a closed one."""
 
+NAMES_KEPT: Final = 10
+"""Seconds for which the address of a name is remembered: a neighbour that moved is found after that (N-6)."""
+
 
 class Answer(NamedTuple):
     """What the neighbour said, whatever its status."""
@@ -60,7 +63,7 @@ class Peer:
         """Makes the pool; no connection is opened before the first call."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=256, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=10, happy_eyeballs_delay=None
+                limit=256, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=NAMES_KEPT, happy_eyeballs_delay=None
             ),
             timeout=_TIMEOUTS,
             cookie_jar=aiohttp.DummyCookieJar(),
