@@ -74,6 +74,10 @@ class Campaign:
         """What the document describes, as `GET /orders`."""
         return {f"{method.upper()} {path}" for path, item in self._document["paths"].items() for method in item}
 
+    def unmet(self) -> set[str]:
+        """The operations that have not done yet what they are for."""
+        return {each for each in self.operations() if not self.figures.succeeded(each)}
+
     def round(
         self,
         caller: str,
