@@ -2,20 +2,15 @@
 
 import asyncio
 import os
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from time import perf_counter
 
 import pytest
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests import tls
 from tests.valkey_server import ValkeyServer, valkey_server
 
 from shopflow.kit.metrics import Metrics
@@ -242,50 +237,14 @@ async def test_a_store_that_stops_and_comes_back_during_traffic_lets_nobody_thro
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost that signs itself, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    file.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
-    return file
+    return tls.certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 async def tls_port(valkey_url: str, certificate: Path) -> AsyncIterator[int]:
     """A port on loopback where the store answers over TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    backend = int(valkey_url.rpartition(":")[2].partition("/")[0])
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", backend)
-        await asyncio.gather(_copied(reader, to_writer), _copied(to_reader, writer))
-
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
-    async with listening:
-        yield listening.sockets[0].getsockname()[1]
-
-
-async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass  # one side hung up
-    finally:
-        writer.close()
+    async with tls.unwrapped(certificate, int(valkey_url.rpartition(":")[2].partition("/")[0])) as port:
+        yield port
 
 
 async def test_over_tls_the_certificate_must_be_trusted_and_be_the_hosts(
