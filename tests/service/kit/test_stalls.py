@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 from tests.chaos.proxy import Proxy
+from tests.chaos.toxics import Direction, Latency
+from tests.chaos.wires import AmqpWire
 
 from shopflow.contracts.topology import SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
@@ -19,11 +21,11 @@ PREFETCH = 2
 
 @asynccontextmanager
 async def subscribed(
-    url: str, metrics: Metrics, receive: Callable[[str, Delivery], Awaitable[None]]
+    url: str, metrics: Metrics, receive: Callable[[str, Delivery], Awaitable[None]], *, prefetch: int = PREFETCH
 ) -> AsyncIterator[Subscriber]:
     topology = events_topology("quorum")
     subscriber = Subscriber(
-        url, name="test", topology=topology, metrics=metrics, queues=[QUEUE], receive=receive, prefetch=PREFETCH
+        url, name="test", topology=topology, metrics=metrics, queues=[QUEUE], receive=receive, prefetch=prefetch
     )
     await subscriber.open()
     await subscriber.wait_up()
@@ -90,6 +92,33 @@ async def test_a_connection_whose_packets_vanish_is_noticed_and_replaced(broker_
         assert await asyncio.wait_for(seen.get(), 30) == b"later"
     await proxy.close()
     assert stalls(metrics) == 1
+
+
+@pytest.mark.row("B-11")
+@pytest.mark.usefixtures("_impatient")
+async def test_a_slow_connection_on_which_things_still_come_is_not_given_up(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shopflow.kit.rabbitmq.subscriber._PROBE_DEADLINE", 0.4)
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def receive(_: str, delivery: Delivery) -> None:
+        await delivery.acknowledge()
+        seen.put_nowait(delivery.body)
+
+    address = urlsplit(broker_url)
+    assert address.port is not None
+    proxy = Proxy("broker", port=address.port, wire=AmqpWire)
+    await proxy.open()
+    metrics, messages = Metrics(), [b"%d" % number for number in range(3)]
+    url = broker_url.replace(f":{address.port}", f":{proxy.port}")
+    async with subscribed(url, metrics, receive, prefetch=len(messages)):
+        proxy.toxics = (Latency(seconds=0.2, directions=(Direction.DOWN,)),)
+        await send(broker_url, *messages)  # the answer to a question comes behind them all
+        assert [await asyncio.wait_for(seen.get(), 30) for _ in messages] == messages
+        proxy.toxics = ()
+    await proxy.close()
+    assert stalls(metrics) == 0
 
 
 @pytest.mark.usefixtures("_impatient")

@@ -5,6 +5,7 @@ It stands between the socket and the AMQP library and sees every frame that come
 
 import asyncio
 import struct
+from time import monotonic
 from typing import Any, Final
 
 import aio_pika
@@ -41,6 +42,11 @@ class Connection(aio_pika.Connection):
         """With which words the broker closed the connection; nothing if it did not."""
         return "" if self._frames.reader is None else self._frames.reader.farewell
 
+    @property
+    def heard_at(self) -> float:
+        """When anything came at last, by a clock that never goes back; 0 before that."""
+        return 0.0 if self._frames.reader is None else self._frames.reader.heard_at
+
     def abandon(self) -> None:
         """Closes the socket without a word: one whose other end is silent would stay open for ever."""
         if self._frames.writer is not None:
@@ -68,6 +74,7 @@ class _Reader(asyncio.StreamReader):
         self._left = b""
         self.blocked = False
         self.farewell = ""
+        self.heard_at = 0.0
 
     def at_eof(self) -> bool:
         return not self._left and self._source.at_eof()
@@ -81,6 +88,7 @@ class _Reader(asyncio.StreamReader):
     async def _frame(self) -> bytes:
         head = await self._source.readexactly(_HEAD.size)
         kind, channel, size = _HEAD.unpack(head)
+        self.heard_at = monotonic()
         rest = await self._source.readexactly(size + 1)
         if kind == constants.FRAME_HEADER:
             header = legible(rest[:-1])

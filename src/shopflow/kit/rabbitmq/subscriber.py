@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -12,11 +12,18 @@ from shopflow.kit.metrics import Metrics
 from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.link import CLOSE_DEADLINE, Declared, Link, is_loss, quietly
 
+T = TypeVar("T")
+
 _SETTLE_DEADLINE: Final = 2.0
 _WATCH: Final = 5.0
-"""Seconds without a message after which the broker is asked whether it has any (C11)."""
+"""Seconds without a message after which those that the broker has for us are kept back (C11)."""
 
 _PROBE_DEADLINE: Final = 5.0
+"""Seconds of silence, of heartbeats too, after which a broker that was asked something is taken for gone (B-8)."""
+
+_LONGEST_PROBE: Final = 20.0
+"""Seconds after which an answer does not count any more though other things come: a link may be slow (B-11)."""
+
 _MOST_HEADERS: Final = 64 * 1024  # bytes: half of the frame that RabbitMQ takes headers in
 
 
@@ -114,32 +121,44 @@ class Subscriber(Link):
                 raise
         self._stalls.inc()
         self._log.error("broker_stalled", link=self._name)
+        connection.abandon()  # a farewell would wait for an answer as well
 
     async def _until_kept_back(self, connection: Connection) -> None:
-        async with asyncio.timeout(_PROBE_DEADLINE):
-            channel = await connection.channel(publisher_confirms=False)
+        channel = await self._answer(connection, connection.channel(publisher_confirms=False))
         before: Mapping[str, float] = {}
         while True:
             await asyncio.sleep(_WATCH / 2)
-            kept_back = {name: self._heard[name] for name in self._quiet() if await self._holds(channel, name)}
+            asked = [name for name in self._quiet(_WATCH / 2) if await self._holds(connection, channel, name)]
+            kept_back = {name: self._heard[name] for name in self._quiet(_WATCH) if name in asked}
             if kept_back.items() & before.items():  # twice, or it would be what is just on its way
                 return
             before = kept_back
 
-    def _quiet(self) -> list[str]:
+    def _quiet(self, seconds: float) -> list[str]:
         """Queues of which nothing came for some time though we could take more."""
-        since = monotonic() - _WATCH
+        since = monotonic() - seconds
         return [
             name
             for name in self._queues
             if self._heard[name] <= since and self._busy[name] < self._prefetch and not self._closing
         ]
 
-    async def _holds(self, channel: AbstractChannel, queue: str) -> bool:
+    async def _holds(self, connection: Connection, channel: AbstractChannel, queue: str) -> bool:
         """Whether messages of the queue wait for a consumer."""
-        async with asyncio.timeout(_PROBE_DEADLINE):
-            found = await channel.declare_queue(queue, passive=True)
+        found = await self._answer(connection, channel.declare_queue(queue, passive=True))
         return bool(found.declaration_result.message_count)
+
+    async def _answer(self, connection: Connection, question: Awaitable[T]) -> T:
+        """What the broker answers. Raises TimeoutError when nothing at all comes from it any more."""
+        asked = asyncio.ensure_future(question)
+        try:
+            async with asyncio.timeout(_LONGEST_PROBE):
+                while not (await asyncio.wait([asked], timeout=_PROBE_DEADLINE))[0]:
+                    if connection.heard_at < monotonic() - _PROBE_DEADLINE:
+                        raise TimeoutError
+            return asked.result()
+        finally:
+            asked.cancel()
 
     def _cancelled(self, *_: object) -> None:
         self._broken.set()
