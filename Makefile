@@ -48,7 +48,7 @@ fuzz: ## long runs of generated input: requests, tokens, messages; up to 20 minu
 	@scripts/setup dev
 	@scripts/fuzz
 
-chaos: ## kill, cut and stop everything at every step; under 40 minutes
+chaos: ## kill, cut and stop everything at every step, on four platforms side by side
 	@scripts/setup dev
 	@scripts/chaos
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 
 from tests.chaos.acts import ACTS, Scene
-from tests.chaos.campaign import Report, Say, Seen, judged, kept_logs, told_within
+from tests.chaos.campaign import WHOLE, Report, Say, Seen, Share, judged, kept_logs, told_within
 from tests.chaos.evidence import parked
 from tests.chaos.load import Load
 from tests.chaos.proxy import Decision
@@ -16,6 +16,7 @@ from tests.chaos.steps import Point, Trap
 
 FROZEN = 45.0
 """Seconds of standing still: past every lease and every heartbeat."""
+ROWS = ("K20", "K21", "K22", "B-21")
 CRASHES = 5
 TAKEN_OVER_WITHIN = 100.0
 
@@ -28,10 +29,10 @@ FREEZES = (
 """Where a process stands still: right after it claimed, and right before its work reaches the other side."""
 
 
-async def several(seed: int, *, source: Path, say: Say, rows: Sequence[str] = ()) -> Report:
+async def several(seed: int, *, source: Path, say: Say, rows: Sequence[str] = ROWS, share: Share = WHOLE) -> Report:
     """K20, K21, K22 and B-21, in one shop with two and then five instances of a service."""
     report, began = Report(seed), monotonic()
-    wanted = rows or ("K20", "K21", "K22", "B-21")
+    wanted = share.of_all([row for row in ROWS if row in rows])
     async with opened(seed=seed, source=source) as shop:
         scene = await Scene.set_up(shop)
         if "K22" in wanted:

@@ -9,11 +9,11 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from shutil import rmtree
+from shutil import copyfile, copytree, rmtree
 from time import time
 from urllib.parse import urlsplit, urlunsplit
 
@@ -140,6 +140,7 @@ class Shop:
     http: aiohttp.ClientSession
     ladder: str = LADDER
     reads: bool = True
+    proxied: bool = True
     databases: dict[str, str] = field(default_factory=dict)
     pools: dict[str, asyncpg.Pool] = field(default_factory=dict)
     links: dict[str, Proxy] = field(default_factory=dict)
@@ -149,7 +150,7 @@ class Shop:
     async def add(self, name: str, *, port: int | None = None) -> Process:
         """Make room for a process; `notifications-2` is the second one of its service. Starts nothing but proxies."""
         service = name.partition("-")[0]
-        for neighbour in NEEDS[service]:
+        for neighbour in NEEDS[service] if self.proxied else ():
             await self._link(f"{name}-{neighbour}", neighbour)
         port = port or free_port()
         folder = self.folder / "services"
@@ -178,6 +179,15 @@ class Shop:
         """Bring a process that has ended back."""
         await self.processes[name].ended()
         await self.start(name)
+
+    def kept(self) -> Path:
+        """Copies what processes and servers said so far out of a folder that will be gone; answers where it is."""
+        folder = Path(tempfile.mkdtemp(prefix="shopflow-chaos-kept-"))
+        copytree(self.folder, folder, dirs_exist_ok=True)
+        for server in (self.postgres, self.rabbitmq):
+            with suppress(FileNotFoundError):
+                copyfile(server.log, folder / server.log.name)
+        return folder
 
     def links_to(self, what: str) -> list[Proxy]:
         """Every process's link to one server or service."""
@@ -222,7 +232,8 @@ class Shop:
         """The address of a link in place of what is behind it."""
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.links[f'{name}-{what}'].port}"))
+        port = self.links[f"{name}-{what}"].port if self.proxied else self._port_of(what)
+        return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{port}"))
 
     def _environment(self, name: str, service: str, port: int) -> dict[str, str]:
         shared = {
@@ -261,6 +272,7 @@ async def opened(
     processes: Sequence[str] = ("auth", "orders", "notifications"),
     started: bool = True,
     reads: bool = True,
+    proxied: bool = True,
 ) -> AsyncIterator[Shop]:
     """A shop for as long as the block lasts, on servers of its own; nothing of it is left afterwards.
 
@@ -271,6 +283,7 @@ async def opened(
         processes: what runs in it.
         started: whether the processes are started, or only prepared.
         reads: whether the proxies look for steps in what they carry, which costs as much as the services do.
+        proxied: whether there are proxies at all; without, no link can suffer.
     """
     folder = Path(tempfile.mkdtemp(prefix="shopflow-chaos-"))
     async with AsyncExitStack() as stack:
@@ -284,14 +297,18 @@ async def opened(
         provider = await stack.enter_async_context(sandbox.opened(keep=MESSAGES))
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         dice = Random(seed)  # noqa: S311 - a seed repeats a run
-        shop = Shop(folder, source, dice, postgres, rabbitmq, provider, http, ladder=ladder, reads=reads)
+        shop = Shop(folder, source, dice, postgres, rabbitmq, provider, http, ladder, reads, proxied)
         stack.push_async_callback(_ended, shop)
         await _databases(shop, stack)
         for name in processes:
             await shop.add(name)
-        if started:
-            await shop.start(*processes)
-        yield shop
+        try:
+            if started:
+                await shop.start(*processes)
+            yield shop
+        except Exception as error:
+            error.add_note(f"the logs of this run are in {shop.kept()}")
+            raise
 
 
 async def _databases(shop: Shop, stack: AsyncExitStack) -> None:
