@@ -106,7 +106,7 @@ async def test_the_newest_of_everybody_are_not_sorted_out_of_all(filled: asyncpg
 
 
 async def test_handling_an_event_reads_no_table_whole(filled: asyncpg.Connection) -> None:
-    ending = ("failed", None, None, None, "queued", None, False, 0.0)
+    ending = ("failed", None, None, None, "queued", None, False, 0.0, 1.0, True)
     for statement, parameters in (
         (store._RECORDED, (uuid4(),)),
         (store._CLAIM, (uuid4(), uuid4(), None, 30.0, False, "sms", "+15551234567")),

@@ -1,7 +1,8 @@
 """Consuming one message: handle it within a deadline, then acknowledge, retry, park or hand back.
 
-Owns the retry ladder and the parking; what a message means is the handler's business. A copy for later is confirmed by
-the broker before the original is acknowledged: a crash between gives a duplicate, never a loss (C7, C9).
+Owns the retry ladder of messages and the parking; what a message means is the handler's business, and a handler that
+has parts with ladders of their own says when it wants the message again. A copy for later is confirmed by the broker
+before the original is acknowledged: a crash between gives a duplicate, never a loss (C7, C9).
 """
 
 import asyncio
@@ -27,6 +28,9 @@ REASON: Final = "x-shopflow-reason"
 _DEADLINE: Final = 45.0
 """Seconds for one message, below the shortest time after which a broker may take an unacknowledged one away (B-16)."""
 
+_IN_TIME: Final = 1.1
+"""Times its wait: a copy that comes by a tenth too late is in time."""
+
 _DRAIN_WITHIN: Final = 2.5
 _HAND_BACK_AFTER: Final = 1.0
 
@@ -38,23 +42,35 @@ class Done:
 
 @dataclass(frozen=True)
 class Retry:
-    """Something passing stood in the way: try again after the next delay; after the last one, park."""
+    """Something passing stood in the way: try again after the next delay; after the last one, park.
+
+    `after`: the handler counts by itself and wants the message again in so many seconds. Then nothing is counted here.
+    """
 
     reason: str
+    after: float | None = None
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Something that says nothing about this message stands in the way: try again later, without counting (R55)."""
+    """Something that says nothing about this message stands in the way: try again later, without counting (R55).
+
+    `after` are the seconds until then, where they are known.
+    """
 
     reason: str
+    after: float | None = None
 
 
 @dataclass(frozen=True)
 class Park:
-    """No retry will help: put the message aside for an operator."""
+    """No retry will help: put the message aside for an operator.
+
+    `retries` are those behind it which the handler counted by itself.
+    """
 
     reason: str
+    retries: int = 0
 
 
 Verdict: TypeAlias = Done | Retry | Wait | Park
@@ -66,19 +82,20 @@ class Work:
 
     Attributes:
         queue: what is consumed.
-        wait_queues: where copies wait, one for each retry, in order.
-        pause_queue: where uncounted copies wait.
+        delays: seconds before each retry.
+        pause: seconds that an uncounted copy waits when nobody knows better.
+        wait_queue: the queue in which a copy waits for one of these delays, or the pause.
         parking_exchange: where messages go for good, under `parking_key`.
-        handle: decides about one body; problems it raises become verdicts by their kind. `last` tells it that no retry
-            is left, so that what fails now has failed for good.
+        handle: decides about one body; problems it raises become verdicts by their kind.
     """
 
     queue: str
-    wait_queues: Sequence[str]
-    pause_queue: str
+    delays: Sequence[float]
+    pause: float
+    wait_queue: Callable[[float], str]
     parking_exchange: str
     parking_key: str
-    handle: Callable[[bytes, bool], Awaitable[Verdict]]
+    handle: Callable[[bytes], Awaitable[Verdict]]
 
 
 class Consumer:
@@ -145,25 +162,24 @@ class Consumer:
             self._log.warning("headers_unreadable", queue=queue, message_id=delivery.message_id)
         started = perf_counter()
         with self._in_flight.labels(queue).track_inprogress():
-            attempt = _attempt(delivery.headers, len(work.wait_queues))
-            verdict = await self._verdict(work, delivery, last=attempt == len(work.wait_queues))
-            await self._carry_out(work, delivery, attempt, verdict)
+            attempt = _attempt(delivery.headers, len(work.delays))
+            await self._carry_out(work, delivery, attempt, await self._verdict(work, delivery))
         self._seconds.labels(queue).observe(perf_counter() - started)
 
-    async def _verdict(self, work: Work, delivery: Delivery, *, last: bool) -> Verdict:
+    async def _verdict(self, work: Work, delivery: Delivery) -> Verdict:
         """A verdict in any case: an exception that escaped would leak a prefetch slot for ever (C5)."""
         try:
             if delivery.redelivered and self._handlings is not None:
                 async with self._handlings.counted(_identity(work, delivery)) as too_often:
-                    return Park("crash_loop") if too_often else await self._judged(work, delivery, last=last)
-            return await self._judged(work, delivery, last=last)
+                    return Park("crash_loop") if too_often else await self._judged(work, delivery)
+            return await self._judged(work, delivery)
         except Problem as problem:
             return _verdict_of(problem)
 
-    async def _judged(self, work: Work, delivery: Delivery, *, last: bool) -> Verdict:
+    async def _judged(self, work: Work, delivery: Delivery) -> Verdict:
         try:
             async with asyncio.timeout(_DEADLINE):
-                return await work.handle(delivery.body, last)
+                return await work.handle(delivery.body)
         except Problem as problem:
             return _verdict_of(problem)
         except TimeoutError:
@@ -173,7 +189,7 @@ class Consumer:
             return Retry("internal_error")
 
     async def _carry_out(self, work: Work, delivery: Delivery, attempt: int, verdict: Verdict) -> None:
-        if isinstance(verdict, Retry) and attempt >= len(work.wait_queues):
+        if isinstance(verdict, Retry) and verdict.after is None and attempt >= len(work.delays):
             verdict = Park(verdict.reason)
         name = type(verdict).__name__.lower()
         self._verdicts.labels(work.queue, name).inc()
@@ -197,12 +213,12 @@ class Consumer:
         match verdict:
             case Done():
                 return
-            case Retry():
-                await self._publish(delivery, "", work.wait_queues[attempt], {ATTEMPT: attempt + 1})
-            case Wait():
-                await self._publish(delivery, "", work.pause_queue, {ATTEMPT: attempt})
-            case Park(reason):
-                headers = {ATTEMPT: attempt, REASON: reason}
+            case Retry(after=None):
+                await self._publish(delivery, "", work.wait_queue(work.delays[attempt]), {ATTEMPT: attempt + 1})
+            case Retry(_, after) | Wait(_, after):
+                await self._publish(delivery, "", work.wait_queue(_delay(work, after)), {ATTEMPT: attempt})
+            case Park(reason, retries):
+                headers = {ATTEMPT: max(attempt, retries), REASON: reason}
                 await self._publish(delivery, work.parking_exchange, work.parking_key, headers)
             case _:
                 assert_never(verdict)
@@ -225,6 +241,14 @@ def _attempt(headers: Mapping[str, Any], most: int) -> int:
     """How many retries are behind this message; whatever a stranger wrote there is forced into the ladder (E-13)."""
     value = headers.get(ATTEMPT, 0)
     return min(max(value, 0), most) if isinstance(value, int) else 0
+
+
+def _delay(work: Work, after: float | None) -> float:
+    """The longest wait after which a message is not late; one that comes early is sent to wait once more."""
+    if after is None:
+        return work.pause
+    waits = (*work.delays, work.pause)
+    return max((each for each in waits if each <= after * _IN_TIME), default=min(waits))
 
 
 def _verdict_of(problem: Problem) -> Verdict:

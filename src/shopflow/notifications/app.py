@@ -96,7 +96,9 @@ def build(settings: Settings) -> Application:
         our_number=settings.twilio_from_number,
         metrics=metrics,
     )
-    deliver = Deliver(database, channels, gates=gates, kept=_kept(settings), metrics=metrics)
+    deliver = Deliver(
+        database, channels, delays=settings.retry_delays, gates=gates, kept=_kept(settings), metrics=metrics
+    )
     react = React(database, auth=auth, orders=orders, renderer=Renderer(), deliverer=deliver, metrics=metrics)
     topology = consumer_topology(settings.queue_type, settings.retry_delays)
     publisher = Publisher(settings.rabbitmq_url, name="notifications-copies", topology=topology, metrics=metrics)
@@ -113,7 +115,7 @@ def build(settings: Settings) -> Application:
     resume = Resume(
         database, auth=auth, orders=orders, replayer=replay, metrics=metrics, interval=settings.replay_interval
     )
-    resend = Resend(database, deliverer=deliver, delays=settings.retry_delays)
+    resend = Resend(database, deliverer=deliver)
     allow = authenticated(
         auth,
         per_user=RateLimit(settings.rate_limit, name="notifications", store=counts, metrics=metrics),
@@ -189,8 +191,9 @@ def _gates(settings: Settings, metrics: Metrics) -> dict[ChannelName, Gate]:
 def _work(subscription: Subscription, react: React, settings: Settings) -> Work:
     return Work(
         queue=subscription.queue,
-        wait_queues=[subscription.wait_queue(delay) for delay in settings.retry_delays],
-        pause_queue=subscription.wait_queue(PAUSE_DELAY),
+        delays=settings.retry_delays,
+        pause=PAUSE_DELAY,
+        wait_queue=subscription.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE,
         parking_key=subscription.dead_letter_key,
         handle=partial(react.handle, subscription.event_type),

@@ -123,14 +123,14 @@ GROUP BY letters.id, inbox.event_id
 ORDER BY letters.parked_at, letters.id
 """
 
-# Only channels that failed when no retry was left are opened again: neither what was sent, nor what the provider
-# refused for good. The digest keeps a message that merely names another's event from opening it.
+# Only channels that failed when no retry was left are opened again, with a fresh ladder: neither what was sent, nor
+# what the provider refused for good. The digest keeps a message that merely names another's event from opening it.
 _BEGIN: Final = """
 WITH chosen AS (
     SELECT id, routing_key, message_id, headers, body, times, event_id, digest
     FROM dead_letters WHERE id = $1 AND routing_key = ANY($5::text[]) FOR UPDATE
 ), reopened AS (
-    UPDATE deliveries SET exhausted = false, free_at = clock_timestamp()
+    UPDATE deliveries SET exhausted = false, free_at = clock_timestamp(), tries = 0
     FROM chosen JOIN inbox ON inbox.event_id = chosen.event_id AND inbox.digest = chosen.digest
     WHERE deliveries.event_id = inbox.event_id AND deliveries.exhausted
     RETURNING deliveries.notification_id

@@ -1,17 +1,19 @@
 """Delivering one recorded notification: claim it, send it once, record what came of it.
 
-Owns the claim and the attempt rows; decides what an outcome of a channel means for the notification. It never sends
-what another process holds, nor what is settled (D1), nor through a channel that rests (R55).
+Owns the claim, the attempt rows and the ladder of retries, which each notification has for itself; decides what an
+outcome of a channel means for the notification. It never sends what another process holds, nor what is settled (D1) or
+not due yet, nor through a channel that rests (R55).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Final, TypeAlias, assert_never
 from uuid import uuid4
 
 import msgspec
 
+from shopflow.contracts.topology import RETRY_DELAYS
 from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
@@ -34,6 +36,7 @@ from shopflow.notifications.notification import (
     ChannelName,
     DeliveryStatus,
     Progress,
+    Standing,
     error_message,
 )
 from shopflow.notifications.store import Claim, Ending, Recorded
@@ -68,7 +71,13 @@ class GivenUp(msgspec.Struct, frozen=True):
     reason: str
 
 
-Result: TypeAlias = Outcome | Adopted | Suppressed | Late | GivenUp
+class Unread(msgspec.Struct, frozen=True):
+    """Nothing was sent, because the list that would tell what became of an attempt in doubt could not be read."""
+
+    trouble: Failed
+
+
+Result: TypeAlias = Outcome | Adopted | Suppressed | Late | GivenUp | Unread
 
 
 class Deliver:
@@ -78,6 +87,7 @@ class Deliver:
         database: where they are recorded.
         channels: the way out of each channel.
         metrics: counts of outcomes by channel.
+        delays: seconds before each retry of a notification.
         gates: whether each channel may be used; without, one each that starts open.
         listed_after: seconds that an SMS in doubt rests before the provider's list is asked for it.
         kept: channels on which a message in doubt is never sent again, whatever that means for its customer.
@@ -90,6 +100,7 @@ class Deliver:
         channels: Mapping[ChannelName, Channel],
         *,
         metrics: Metrics,
+        delays: Sequence[float] = RETRY_DELAYS,
         gates: Mapping[ChannelName, Gate] | None = None,
         listed_after: float = LISTED_AFTER,
         kept: frozenset[ChannelName] = frozenset(),
@@ -97,6 +108,7 @@ class Deliver:
     ) -> None:
         self._database = database
         self._channels = channels
+        self._delays = tuple(delays)
         self._gates = gates or {name: Gate(name, metrics=metrics) for name in channels}
         self._listed_after = listed_after
         self._kept = kept
@@ -108,42 +120,46 @@ class Deliver:
         )
         self._seconds = metrics.histogram("provider_seconds", "Time an attempt spends at a provider.", ("channel",))
 
-    async def deliver(self, notification: Recorded, *, last: bool) -> Progress:
-        """Tries once to deliver a notification.
+    async def deliver(self, notification: Recorded) -> Standing:
+        """Tries once to deliver a notification, if that is due.
 
         Args:
-            notification: as recorded.
-            last: no retry is left, so a passing fault is now the end.
+            notification: as recorded, just now.
         """
         if notification.status is not DeliveryStatus.QUEUED:
-            return Progress.EXHAUSTED if notification.exhausted else Progress.SETTLED
+            progress = Progress.EXHAUSTED if notification.exhausted else Progress.SETTLED
+            return Standing(progress, retries=_retries(notification.tries))
+        if notification.due_in > 0:
+            return Standing(Progress.WAIT, after=notification.due_in)
         gate = self._gates[notification.channel]
         permit = gate.enter(self._now(), risky=notification.in_doubt and notification.channel is ChannelName.EMAIL)
         if permit is None:
-            return Progress.WAIT
+            return Standing(Progress.WAIT)
         try:
             if permit.delay:
                 await asyncio.sleep(permit.delay)
                 if not gate.holds(permit):
-                    return Progress.WAIT
-            return await self._permitted(notification, gate, permit, last=last and not permit.probe)
+                    return Standing(Progress.WAIT)
+            return await self._permitted(notification, gate, permit)
         finally:
             gate.leave(permit)
 
-    async def _permitted(self, notification: Recorded, gate: Gate, permit: Permit, *, last: bool) -> Progress:
+    async def _permitted(self, notification: Recorded, gate: Gate, permit: Permit) -> Standing:
         surely_ours_until = self._now() + _SURELY_OURS
+        last = notification.tries >= len(self._delays) and not permit.probe
         claim = await store.claim(self._database, notification, attempt_id=uuid4(), lease=LEASE, last=last)
         if claim is None:
             settled = await store.status(self._database, notification.id) is not DeliveryStatus.QUEUED
-            return Progress.SETTLED if settled else Progress.WAIT
+            return Standing(Progress.SETTLED if settled else Progress.WAIT)
         with self._seconds.labels(notification.channel).time():
             result = await self._attempt(notification, claim, by=surely_ours_until)
         if not isinstance(result, Suppressed | Late | GivenUp):
-            gate.heard(permit, result, self._now())
+            gate.heard(permit, result.trouble if isinstance(result, Unread) else result, self._now())
         enough = claim.doubts + 1 >= self._most_emails
         progress = _progress(notification.channel, result, enough=enough, last=last, probe=permit.probe)
-        await self._finish(notification, claim, result, progress)
-        return progress
+        ending = self._ending(notification, result, progress, counted=_counts(result) and not permit.probe)
+        await self._finish(notification, claim, ending)
+        return Standing(progress, max(ending.rest, ending.after) or None, _retries(notification.tries + ending.counted))
 
     async def _attempt(self, notification: Recorded, claim: Claim, *, by: float) -> Result:
         """Sends, unless nothing may be sent, or an earlier attempt in doubt turns out to have gone through."""
@@ -155,13 +171,12 @@ class Deliver:
         if claim.doubtful_since is not None:
             sighting = await channel.find(outgoing, since=claim.doubtful_since)
             if sighting is not None:
-                return sighting
+                return Unread(sighting) if isinstance(sighting, Failed) else sighting
             if claim.spent or notification.channel in self._kept:
                 return GivenUp("not_listed", "an attempt without an answer, of which the provider's list knows nothing")
         return await channel.send(outgoing) if self._now() < by else Late()
 
-    async def _finish(self, notification: Recorded, claim: Claim, result: Result, progress: Progress) -> None:
-        ending = _ending(result, progress, rest=self._rest(notification.channel, result))
+    async def _finish(self, notification: Recorded, claim: Claim, ending: Ending) -> None:
         moved = await store.finish(self._database, notification.id, attempt_id=claim.attempt_id, ending=ending)
         self._outcomes.labels(notification.channel, ending.outcome).inc()
         self._log.info(
@@ -170,8 +185,26 @@ class Deliver:
             code=ending.code, overtaken=not moved,
         )  # fmt: skip
 
-    def _rest(self, channel: ChannelName, result: Result) -> float:
-        return self._listed_after if isinstance(result, InDoubt) and channel is ChannelName.SMS else 0
+    def _ending(self, notification: Recorded, result: Result, progress: Progress, *, counted: bool) -> Ending:
+        outcome, code, reference, reason = _described(result)
+        status = _status(result, progress)
+        in_doubt = isinstance(result, InDoubt) and notification.channel is ChannelName.SMS
+        return Ending(
+            outcome=outcome,
+            code=code,
+            provider_ref=reference,
+            reason=reason,
+            status=status,
+            error=error_message(code, reason or "") if status is DeliveryStatus.FAILED else None,
+            exhausted=progress is Progress.EXHAUSTED,
+            rest=self._listed_after if in_doubt else 0,
+            after=self._delays[notification.tries] if progress is Progress.RETRY else 0,
+            counted=counted,
+        )
+
+
+def _retries(tries: int) -> int:
+    return max(tries - 1, 0)
 
 
 def _outgoing(notification: Recorded) -> Outgoing:
@@ -193,7 +226,7 @@ def _progress(channel: ChannelName, result: Result, *, enough: bool, last: bool,
             return Progress.SETTLED
         case GivenUp():
             return Progress.EXHAUSTED
-        case Misconfigured() | Failed(throttled=True) | Late():
+        case Misconfigured() | Failed(throttled=True) | Late() | Unread():
             return Progress.WAIT
         case InDoubt() if channel is ChannelName.EMAIL and enough:
             return Progress.EXHAUSTED  # another one could be one too many
@@ -205,19 +238,9 @@ def _progress(channel: ChannelName, result: Result, *, enough: bool, last: bool,
             assert_never(result)
 
 
-def _ending(result: Result, progress: Progress, *, rest: float) -> Ending:
-    outcome, code, reference, reason = _described(result)
-    status = _status(result, progress)
-    return Ending(
-        outcome=outcome,
-        code=code,
-        provider_ref=reference,
-        reason=reason,
-        status=status,
-        error=error_message(code, reason or "") if status is DeliveryStatus.FAILED else None,
-        exhausted=progress is Progress.EXHAUSTED,
-        rest=rest,
-    )
+def _counts(result: Result) -> bool:
+    """Whether this try is one of the ladder's: a send that a passing fault kept from going through."""
+    return isinstance(result, InDoubt) or (isinstance(result, Failed) and not result.throttled)
 
 
 def _status(result: Result, progress: Progress) -> DeliveryStatus:
@@ -235,7 +258,7 @@ def _described(result: Result) -> tuple[str, str | None, str | None, str | None]
             return "adopted", None, provider_ref[:LONGEST_REFERENCE], "found in the provider's list"
         case Rejected(kind, code, reason):
             return "rejected", code, None, f"{kind} refused: {reason}"
-        case Failed(code, reason):
+        case Failed(code, reason) | Unread(Failed(code, reason)):
             return "failed", code, None, reason
         case Misconfigured(code, reason):
             return "misconfigured", code, None, reason

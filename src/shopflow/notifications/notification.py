@@ -3,6 +3,8 @@
 from enum import StrEnum
 from uuid import UUID, uuid5
 
+import msgspec
+
 
 class ChannelName(StrEnum):
     """How a customer is reached."""
@@ -22,15 +24,26 @@ class DeliveryStatus(StrEnum):
 class Progress(StrEnum):
     """What one try to deliver one notification led to.
 
-    SETTLED: sent, or failed for good: nothing is left to do. RETRY: a passing fault, to be counted. WAIT: the channel
-    as a whole cannot be used now, this one rests because an attempt is in doubt, or somebody else is sending it: try
-    again, uncounted. EXHAUSTED: failed on the last retry, so that an operator should look at it.
+    SETTLED: sent, or failed for good: nothing is left to do. RETRY: a passing fault, which was counted. WAIT: the
+    channel as a whole cannot be used now, this one is not due yet, or somebody else is sending it: try again,
+    uncounted. EXHAUSTED: failed on the last retry, so that an operator should look at it.
     """
 
     SETTLED = "settled"
     RETRY = "retry"
     WAIT = "wait"
     EXHAUSTED = "exhausted"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How far the delivery of one notification has come.
+
+    `after` are the seconds until it is due again, where they are known; `retries` are those behind it that count.
+    """
+
+    progress: Progress
+    after: float | None = None
+    retries: int = 0
 
 
 LONGEST_ERROR = 1000

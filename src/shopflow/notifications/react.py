@@ -22,7 +22,7 @@ from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, Problem
 from shopflow.notifications import store
 from shopflow.notifications.message import Message, Renderer
-from shopflow.notifications.notification import ChannelName, Progress, notification_id
+from shopflow.notifications.notification import ChannelName, Progress, Standing, notification_id
 from shopflow.notifications.store import Fresh, Received, Recorded
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _MAJOR: Final = "1."
 class Deliverer(Protocol):
     """Whoever delivers one recorded notification."""
 
-    def deliver(self, notification: Recorded, *, last: bool) -> Awaitable[Progress]: ...
+    def deliver(self, notification: Recorded) -> Awaitable[Standing]: ...
 
 
 class React:
@@ -76,13 +76,12 @@ class React:
             "events_contradicting_total", "Events that came again under the same id with another content."
         )
 
-    async def handle(self, expected: EventType, body: bytes, last: bool) -> Verdict:
+    async def handle(self, expected: EventType, body: bytes) -> Verdict:
         """Handles one event.
 
         Args:
             expected: the event type that belongs to the queue.
             body: the event as it came.
-            last: no retry is left.
 
         Raises:
             Problem: when a neighbour or the own database cannot answer; the consumer knows what each kind means.
@@ -98,16 +97,16 @@ class React:
             if refused is not None:
                 return refused
             on_record = await store.received(self._database, event_id)
-        return await self._deliver(event_id, on_record, digest=digest, last=last)
+        return await self._deliver(event_id, on_record, digest=digest)
 
-    async def _deliver(self, event_id: UUID, on_record: Received | None, *, digest: bytes, last: bool) -> Verdict:
+    async def _deliver(self, event_id: UUID, on_record: Received | None, *, digest: bytes) -> Verdict:
         """Delivers what is on record side by side; what an event says when it comes again is not looked at (E-3)."""
         if on_record is None:
             return Retry("record_not_found")
         if on_record.digest != digest:
             self._contradictions.inc()
             self._log.warning("event_contradicts_record", event_id=str(event_id))
-        tries = (self._deliverer.deliver(notification, last=last) for notification in on_record.notifications)
+        tries = (self._deliverer.deliver(notification) for notification in on_record.notifications)
         return _verdict(_all_or_raise(await asyncio.gather(*tries, return_exceptions=True)))
 
     def _read(self, expected: EventType, body: bytes) -> tuple[Envelope, Payload]:
@@ -188,12 +187,14 @@ def _notifications(event_id: UUID, message: Message, profile: Profile) -> list[F
     return [email, sms]
 
 
-def _verdict(progress: Sequence[Progress]) -> Verdict:
-    """The message is done when every channel is; a counted retry of one goes before an uncounted wait of another."""
-    if Progress.RETRY in progress:
-        return Retry("provider_failed")
-    if Progress.WAIT in progress:
-        return Wait("not_deliverable_now")
-    if Progress.EXHAUSTED in progress:
-        return Park("provider_failed")
+def _verdict(standings: Sequence[Standing]) -> Verdict:
+    """The message is done when every channel is; until then it comes back when the first of them is due."""
+    reached = {each.progress for each in standings}
+    after = min((each.after for each in standings if each.after is not None), default=None)
+    if Progress.RETRY in reached:
+        return Retry("provider_failed", after)
+    if Progress.WAIT in reached:
+        return Wait("not_deliverable_now", after)
+    if Progress.EXHAUSTED in reached:
+        return Park("provider_failed", max(each.retries for each in standings))
     return Done()

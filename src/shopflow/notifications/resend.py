@@ -5,7 +5,7 @@ crash it goes on where it stood. The attempts, claims and doubts are those of ev
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Final, Protocol
 from uuid import UUID, uuid4
 
@@ -14,8 +14,7 @@ from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Problem, conflict, not_found
 from shopflow.notifications import resends, store
 from shopflow.notifications.bodies import NotificationDetail
-from shopflow.notifications.notification import Progress
-from shopflow.notifications.resends import Due
+from shopflow.notifications.notification import Progress, Standing
 from shopflow.notifications.store import Recorded
 
 SWEEP: Final = 1.0
@@ -30,7 +29,7 @@ _LAST_WAIT: Final = 1.0
 class Deliverer(Protocol):
     """Whoever delivers one recorded notification."""
 
-    def deliver(self, notification: Recorded, *, last: bool) -> Awaitable[Progress]: ...
+    def deliver(self, notification: Recorded) -> Awaitable[Standing]: ...
 
 
 class Resend:
@@ -38,14 +37,12 @@ class Resend:
 
     Args:
         database: where notifications are recorded.
-        deliverer: sends them.
-        delays: seconds before each retry.
+        deliverer: sends them, and says when each is due again.
     """
 
-    def __init__(self, database: Database, *, deliverer: Deliverer, delays: Sequence[float]) -> None:
+    def __init__(self, database: Database, *, deliverer: Deliverer) -> None:
         self._database = database
         self._deliverer = deliverer
-        self._delays = tuple(delays)
         self._woken = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -113,16 +110,12 @@ class Resend:
         finally:
             self._woken.clear()
 
-    async def _see_to(self, due: Due) -> None:
-        notification = await resends.recorded(self._database, due.notification_id)
+    async def _see_to(self, notification_id: UUID) -> None:
+        notification = await resends.recorded(self._database, notification_id)
         if notification is None:
             return
-        progress = await self._deliverer.deliver(notification, last=due.tries >= len(self._delays))
-        match progress:
-            case Progress.RETRY:
-                after = self._delays[min(due.tries, len(self._delays) - 1)]
-                await resends.again(self._database, due.notification_id, after=after, tries=due.tries + 1)
-            case Progress.WAIT:
-                await resends.again(self._database, due.notification_id, after=_PAUSE, tries=due.tries)
-            case _:
-                await resends.settled(self._database, due.notification_id)
+        standing = await self._deliverer.deliver(notification)
+        if standing.progress in {Progress.RETRY, Progress.WAIT}:
+            await resends.again(self._database, notification_id, after=standing.after or _PAUSE)
+        else:
+            await resends.settled(self._database, notification_id)

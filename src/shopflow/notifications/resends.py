@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from shopflow.kit.postgres import Connection
-from shopflow.notifications.store import Recorded
+from shopflow.notifications.store import COLUMNS_OF_RECORDED, Recorded
 
 # Text and recipient are the original's: what is sent is what was stored. The copy belongs to no event, so that nothing
 # that an event leads to, a retry or a replay, ever touches it.
@@ -35,31 +35,20 @@ WHERE notification_id IN (
     ORDER BY due_at LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
-RETURNING notification_id, tries
+RETURNING notification_id
 """
 
 _AGAIN: Final = """
-UPDATE resends SET due_at = clock_timestamp() + make_interval(secs => $2), tries = $3 WHERE notification_id = $1
+UPDATE resends SET due_at = clock_timestamp() + make_interval(secs => $2) WHERE notification_id = $1
 """
 
 _SETTLED: Final = "UPDATE resends SET due_at = 'infinity' WHERE notification_id = $1"
 
-_RECORDED: Final = """
-SELECT id, channel, recipient, subject, body, text, status, attempt_id, exhausted,
-    EXISTS (
-        SELECT FROM attempts
-        WHERE notification_id = notifications.id AND (outcome IS NULL OR outcome = 'in_doubt')
-    ) AS in_doubt
+_RECORDED: Final = f"""
+SELECT {COLUMNS_OF_RECORDED}
 FROM notifications JOIN deliveries ON deliveries.notification_id = notifications.id
 WHERE id = $1
-"""
-
-
-class Due(msgspec.Struct, frozen=True):
-    """A notification to be sent again, and how many counted attempts are behind it."""
-
-    notification_id: UUID
-    tries: int
+"""  # noqa: S608 - a constant
 
 
 async def resend(connection: Connection, original_id: UUID, *, notification_id: UUID, by: str, reason: str) -> bool:
@@ -73,14 +62,14 @@ async def recorded(connection: Connection, notification_id: UUID) -> Recorded | 
     return None if row is None else msgspec.convert(dict(row), Recorded)
 
 
-async def due(connection: Connection, *, limit: int, rest: float) -> Sequence[Due]:
+async def due(connection: Connection, *, limit: int, rest: float) -> Sequence[UUID]:
     """Those whose time has come; nobody else gets them for `rest` seconds."""
-    return [Due(**row) for row in await connection.fetch(_DUE, limit, rest)]
+    return [row["notification_id"] for row in await connection.fetch(_DUE, limit, rest)]
 
 
-async def again(connection: Connection, notification_id: UUID, *, after: float, tries: int) -> None:
+async def again(connection: Connection, notification_id: UUID, *, after: float) -> None:
     """Has one tried again after so many seconds."""
-    await connection.execute(_AGAIN, notification_id, after, tries)
+    await connection.execute(_AGAIN, notification_id, after)
 
 
 async def settled(connection: Connection, notification_id: UUID) -> None:

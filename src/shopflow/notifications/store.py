@@ -24,7 +24,8 @@ class Recorded(msgspec.Struct, frozen=True):
     """A notification that is on record: what was rendered, for whom, and where it stands.
 
     `attempt_id` is the latest attempt to deliver it; `exhausted` says that it failed on the last retry; `in_doubt` that
-    nobody knows the end of some attempt.
+    nobody knows the end of some attempt. `tries` are the attempts behind it that count; `due_in` are the seconds until
+    somebody may try, none when it is due.
     """
 
     id: UUID
@@ -37,6 +38,8 @@ class Recorded(msgspec.Struct, frozen=True):
     attempt_id: UUID | None
     exhausted: bool
     in_doubt: bool = False
+    tries: int = 0
+    due_in: float = 0.0
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -64,8 +67,8 @@ class Claim(msgspec.Struct, frozen=True):
 class Ending(msgspec.Struct, frozen=True):
     """What came of an attempt, and what that makes of its notification.
 
-    `rest` are the seconds, from the attempt's beginning, in which nobody may try again; they count only while the
-    notification stays queued.
+    While the notification stays queued, nobody may try again for `rest` seconds from the attempt's beginning and for
+    `after` seconds from its end. `counted`: the attempt is one of the ladder's.
     """
 
     outcome: str
@@ -76,6 +79,8 @@ class Ending(msgspec.Struct, frozen=True):
     error: str | None
     exhausted: bool
     rest: float
+    after: float = 0.0
+    counted: bool = False
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -100,18 +105,24 @@ class Filter(msgspec.Struct, frozen=True):
     type: str | None = None
 
 
-_RECORDED: Final = """
-SELECT inbox.digest, notifications.id, channel, recipient, subject, body, text, status, attempt_id, exhausted,
-    EXISTS (
-        SELECT FROM attempts
-        WHERE notification_id = notifications.id AND (outcome IS NULL OR outcome = 'in_doubt')
-    ) AS in_doubt
+COLUMNS_OF_RECORDED: Final = """
+notifications.id, channel, recipient, subject, body, text, status, attempt_id, exhausted, tries,
+CASE WHEN status = 'queued' THEN greatest(extract(epoch FROM free_at - clock_timestamp()), 0)::float8 ELSE 0 END
+    AS due_in,
+EXISTS (
+    SELECT FROM attempts
+    WHERE notification_id = notifications.id AND (outcome IS NULL OR outcome = 'in_doubt')
+) AS in_doubt
+"""
+
+_RECORDED: Final = f"""
+SELECT inbox.digest, {COLUMNS_OF_RECORDED}
 FROM inbox
 LEFT JOIN deliveries ON deliveries.event_id = inbox.event_id
 LEFT JOIN notifications ON notifications.id = deliveries.notification_id
 WHERE inbox.event_id = $1
 ORDER BY channel
-"""
+"""  # noqa: S608 - constants of this file
 
 _RECORD: Final = """
 WITH received AS (
@@ -161,8 +172,11 @@ WITH ended AS (
     RETURNING started_at
 ), released AS (
     UPDATE deliveries
-    SET free_at = CASE WHEN $7 = 'queued' THEN ended.started_at + make_interval(secs => $10) ELSE 'infinity' END,
-        exhausted = $9
+    SET free_at = CASE WHEN $7 = 'queued' THEN greatest(
+            ended.started_at + make_interval(secs => $10), clock_timestamp() + make_interval(secs => $11)
+        ) ELSE 'infinity' END,
+        exhausted = $9,
+        tries = tries + $12::boolean::integer
     FROM ended
     WHERE notification_id = $1 AND attempt_id = $2
     RETURNING notification_id
@@ -311,6 +325,8 @@ def _recorded(row: Row) -> Recorded:
         attempt_id=row["attempt_id"],
         exhausted=row["exhausted"],
         in_doubt=row["in_doubt"],
+        tries=row["tries"],
+        due_in=row["due_in"],
     )
 
 

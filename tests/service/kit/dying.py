@@ -20,7 +20,7 @@ DELAYS = (0.1, 0.2, 0.4)
 POISON = b"poison"
 
 
-async def handle(body: bytes, _: bool) -> Verdict:
+async def handle(body: bytes) -> Verdict:
     """Dies of the poison at once; takes its time for everything else, so that it is begun beside the poison."""
     if body == POISON:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -40,8 +40,9 @@ async def main(broker_url: str, database_url: str) -> None:
     await publisher.wait_up()
     work = Work(
         queue=CREATED.queue,
-        wait_queues=[CREATED.wait_queue(delay) for delay in DELAYS],
-        pause_queue=CREATED.wait_queue(PAUSE_DELAY),
+        delays=DELAYS,
+        pause=PAUSE_DELAY,
+        wait_queue=CREATED.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE,
         parking_key=CREATED.dead_letter_key,
         handle=handle,

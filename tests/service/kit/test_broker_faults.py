@@ -40,7 +40,7 @@ ALARM = "vm_memory_high_watermark.absolute = 1MB\n"
 INSERT = "INSERT INTO outbox (event_id, subject_id, routing_key, body, headers) VALUES ($1, $2, $3, $4, $5)"
 
 Arguments = Mapping[str, str | int]
-Handle = Callable[[bytes, bool], Awaitable[Verdict]]
+Handle = Callable[[bytes], Awaitable[Verdict]]
 Consume = Callable[..., Awaitable[Consumer]]
 
 
@@ -62,8 +62,9 @@ def make_consumer(
 ) -> Consumer:
     work = Work(
         queue=CREATED.queue,
-        wait_queues=[CREATED.wait_queue(delay) for delay in delays],
-        pause_queue=CREATED.wait_queue(PAUSE_DELAY),
+        delays=delays,
+        pause=PAUSE_DELAY,
+        wait_queue=CREATED.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE,
         parking_key=CREATED.dead_letter_key,
         handle=handle,
@@ -132,7 +133,7 @@ async def send(publisher: Publisher, body: bytes, **headers: object) -> None:
 
 
 async def counting(seen: list[bytes]) -> Handle:
-    async def handle(body: bytes, _: bool) -> Verdict:
+    async def handle(body: bytes) -> Verdict:
         seen.append(body)
         return Done()
 
@@ -231,10 +232,10 @@ async def test_queues_that_exist_with_other_arguments_are_used_as_they_are(
         channel = await connection.channel()
         for queue in TOPOLOGY.queues:
             await channel.declare_queue(queue.name, durable=True, arguments=dict(arguments(queue)))
-    lasts: list[bool] = []
+    handled: list[bytes] = []
 
-    async def fail(_: bytes, last: bool) -> Verdict:
-        lasts.append(last)
+    async def fail(body: bytes) -> Verdict:
+        handled.append(body)
         return Retry("still_broken")
 
     publisher = Publisher(broker_url, name="test", topology=TOPOLOGY, metrics=Metrics())
@@ -245,7 +246,7 @@ async def test_queues_that_exist_with_other_arguments_are_used_as_they_are(
     await consumer.open()
     await send(publisher, b"1")
     [parked] = await taken(broker_url, DEAD_LETTER_QUEUE, 1)
-    assert (parked.body, lasts) == (b"1", [False, False, False, True])
+    assert (parked.body, handled) == (b"1", [b"1"] * 4)
     assert "queue_differs" in [line["event"] for line in lines]
     await consumer.close()
     await publisher.close()
@@ -256,7 +257,7 @@ async def test_queues_that_exist_with_other_arguments_are_used_as_they_are(
 async def test_what_cannot_be_parked_stays_with_the_broker_until_it_can(
     publisher: Publisher, consume: Consume, broker_url: str, missing: str
 ) -> None:
-    async def park(_: bytes, __: bool) -> Verdict:
+    async def park(_: bytes) -> Verdict:
         return Park("order_not_found")
 
     metrics = Metrics()
@@ -291,7 +292,7 @@ async def test_a_poison_gets_four_attempts_after_1_4_and_16_seconds_and_nobody_w
     attempts: list[float] = []
     quick: list[float] = []
 
-    async def handle(body: bytes, _: bool) -> Verdict:
+    async def handle(body: bytes) -> Verdict:
         if body == b"poison":
             attempts.append(monotonic())
             raise ArithmeticError
@@ -324,7 +325,7 @@ async def test_a_handler_that_never_ends_is_ended_before_the_broker_takes_its_me
     begun = 0
     done = asyncio.Event()
 
-    async def handle(_: bytes, __: bool) -> Verdict:
+    async def handle(_: bytes) -> Verdict:
         nonlocal begun
         begun += 1
         if begun == 1:
@@ -364,7 +365,7 @@ async def test_a_backlog_is_worked_off_ten_at_a_time_and_faster_than_it_ever_com
     left = number
     done = asyncio.Event()
 
-    async def handle(_: bytes, __: bool) -> Verdict:
+    async def handle(_: bytes) -> Verdict:
         nonlocal most, now, left
         now += 1
         most = max(most, now)
@@ -392,7 +393,7 @@ async def test_a_handler_that_raises_a_thousand_times_loses_no_slot(
     number = 1000
     kinds = (ArithmeticError, ValueError, TimeoutError, ConnectionError, RecursionError)
 
-    async def handle(body: bytes, _: bool) -> Verdict:
+    async def handle(body: bytes) -> Verdict:
         raise kinds[int(body) % len(kinds)]
 
     await asyncio.gather(*(send(publisher, str(each).encode(), **{ATTEMPT: 3}) for each in range(number)))
@@ -424,14 +425,14 @@ async def _idle(metrics: Metrics) -> bool:
 async def test_whatever_a_stranger_says_of_earlier_attempts_there_is_one_ladder_at_most(
     publisher: Publisher, consume: Consume, broker_url: str, forged: dict[str, object], attempts: int
 ) -> None:
-    seen: list[bool] = []
+    handled: list[bytes] = []
 
-    async def fail(_: bytes, last: bool) -> Verdict:
-        seen.append(last)
+    async def fail(body: bytes) -> Verdict:
+        handled.append(body)
         return Retry("still_broken")
 
     await consume(fail)
     await send(publisher, b"forged", **forged)
     [parked] = await taken(broker_url, DEAD_LETTER_QUEUE, 1)
-    assert seen == [False] * (attempts - 1) + [True]
+    assert len(handled) == attempts
     assert (parked.body, parked.headers[ATTEMPT]) == (b"forged", 3)

@@ -108,7 +108,7 @@ async def test_losing_the_connection_again_and_again_is_no_crash(
     began: asyncio.Queue[None] = asyncio.Queue()
     may_end = asyncio.Event()
 
-    async def slow(_: bytes, __: bool) -> Verdict:
+    async def slow(_: bytes) -> Verdict:
         began.put_nowait(None)
         await may_end.wait()
         return Done()
@@ -134,7 +134,7 @@ async def test_a_stop_hands_back_without_counting_a_crash(
     monkeypatch.setattr("shopflow.kit.consumer._DRAIN_WITHIN", 0.1)
     began: asyncio.Queue[None] = asyncio.Queue()
 
-    async def endless(_: bytes, __: bool) -> Verdict:
+    async def endless(_: bytes) -> Verdict:
         began.put_nowait(None)
         await asyncio.Event().wait()
         return Done()
@@ -150,12 +150,13 @@ async def test_a_stop_hands_back_without_counting_a_crash(
 
 
 def make_consumer(
-    broker_url: str, publisher: Publisher, database: Database, handle: Callable[[bytes, bool], Awaitable[Verdict]]
+    broker_url: str, publisher: Publisher, database: Database, handle: Callable[[bytes], Awaitable[Verdict]]
 ) -> Consumer:
     work = Work(
         queue=CREATED.queue,
-        wait_queues=[CREATED.wait_queue(delay) for delay in DELAYS],
-        pause_queue=CREATED.wait_queue(PAUSE_DELAY),
+        delays=DELAYS,
+        pause=PAUSE_DELAY,
+        wait_queue=CREATED.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE,
         parking_key=CREATED.dead_letter_key,
         handle=handle,

@@ -40,7 +40,7 @@ INSERT = "INSERT INTO outbox (event_id, subject_id, routing_key, body, headers) 
 
 CLAIMED = "SELECT count(*) FROM outbox WHERE claimed_by IS NOT NULL"
 
-Handle = Callable[[bytes, bool], Awaitable[Verdict]]
+Handle = Callable[[bytes], Awaitable[Verdict]]
 Publish = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -62,8 +62,9 @@ async def consume(broker_url: str, publisher: Publisher) -> AsyncIterator[Consum
         async def start(handle: Handle) -> None:
             work = Work(
                 queue=CREATED.queue,
-                wait_queues=[CREATED.wait_queue(delay) for delay in DELAYS],
-                pause_queue=CREATED.wait_queue(PAUSE_DELAY),
+                delays=DELAYS,
+                pause=PAUSE_DELAY,
+                wait_queue=CREATED.wait_queue,
                 parking_exchange=DEAD_LETTER_EXCHANGE,
                 parking_key=CREATED.dead_letter_key,
                 handle=handle,
@@ -215,16 +216,16 @@ async def test_with_the_broker_down_events_wait_and_follow_when_it_is_back(
 async def test_a_message_is_retried_along_the_ladder_and_then_parked_unchanged(
     publisher: Publisher, consume: Consume, broker_url: str
 ) -> None:
-    lasts: list[bool] = []
+    handled: list[bytes] = []
 
-    async def fail(_: bytes, last: bool) -> Verdict:
-        lasts.append(last)
+    async def fail(body: bytes) -> Verdict:
+        handled.append(body)
         return Retry("still_broken")
 
     await consume(fail)
     await publisher.publish(EVENTS_EXCHANGE, CREATED.routing_key, b'{"x": 1}', message_id="m", headers={"own": "h"})
     [parked] = await taken(broker_url, DEAD_LETTER_QUEUE, 1)
-    assert lasts == [False, False, False, True]
+    assert len(handled) == 4
     assert (parked.body, parked.routing_key, parked.headers["own"]) == (b'{"x": 1}', "order.created.failed", "h")
     assert (parked.headers[REASON], parked.headers[ATTEMPT]) == ("still_broken", 3)
 
@@ -233,7 +234,7 @@ async def test_a_message_that_goes_through_on_a_retry_is_not_parked(publisher: P
     seen = 0
     done = asyncio.Event()
 
-    async def second_time(_: bytes, __: bool) -> Verdict:
+    async def second_time(_: bytes) -> Verdict:
         nonlocal seen
         seen += 1
         if seen == 1:
@@ -249,7 +250,7 @@ async def test_a_message_that_goes_through_on_a_retry_is_not_parked(publisher: P
 
 
 async def test_what_no_retry_helps_is_parked_at_once(publisher: Publisher, consume: Consume, broker_url: str) -> None:
-    async def park(_: bytes, __: bool) -> Verdict:
+    async def park(_: bytes) -> Verdict:
         return Park("order_not_found")
 
     await consume(park)
@@ -288,7 +289,7 @@ async def foreign(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Publish:
 async def test_a_header_that_cannot_be_sent_again_does_not_keep_its_message_from_being_parked(
     consume: Consume, foreign: Publish, broker_url: str, unrepeatable: object
 ) -> None:
-    async def fail(_: bytes, __: bool) -> Verdict:
+    async def fail(_: bytes) -> Verdict:
         return Retry("still_broken")
 
     await consume(fail)
@@ -306,7 +307,7 @@ async def test_a_header_that_our_library_cannot_decode_holds_up_nobody(
 ) -> None:
     bodies: asyncio.Queue[bytes] = asyncio.Queue()
 
-    async def park(body: bytes, _: bool) -> Verdict:
+    async def park(body: bytes) -> Verdict:
         bodies.put_nowait(body)
         return Park("unreadable") if body == b"{}" else Done()
 
@@ -328,7 +329,7 @@ async def test_consuming_goes_on_after_the_queue_was_deleted_under_it(
 ) -> None:
     bodies: asyncio.Queue[bytes] = asyncio.Queue()
 
-    async def take(body: bytes, __: bool) -> Verdict:
+    async def take(body: bytes) -> Verdict:
         bodies.put_nowait(body)
         return Done()
 

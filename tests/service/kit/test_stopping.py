@@ -89,7 +89,7 @@ async def test_a_service_ends_in_time_though_its_broker_hangs_and_a_message_is_b
 ) -> None:
     begun = asyncio.Event()
 
-    async def never_done(_: bytes, __: bool) -> Verdict:
+    async def never_done(_: bytes) -> Verdict:
         begun.set()
         await asyncio.Event().wait()
         return Done()
@@ -97,7 +97,7 @@ async def test_a_service_ends_in_time_though_its_broker_hangs_and_a_message_is_b
     metrics = Metrics()
     publisher = Publisher(broker_url, name="copies", topology=TOPOLOGY, metrics=metrics)
     work = Work(
-        queue=CREATED.queue, wait_queues=[], pause_queue=CREATED.wait_queue(PAUSE_DELAY),
+        queue=CREATED.queue, delays=[], pause=PAUSE_DELAY, wait_queue=CREATED.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE, parking_key=CREATED.dead_letter_key, handle=never_done,
     )  # fmt: skip
     consumer = Consumer(broker_url, works=[work], topology=TOPOLOGY, publisher=publisher, metrics=metrics)

@@ -7,9 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Connection, Database
+from shopflow.local.ports import free_port
 from shopflow.notifications import store
-from shopflow.notifications.notification import ChannelName, DeliveryStatus
+from shopflow.notifications.channels import twilio
+from shopflow.notifications.deliver import Deliver
+from shopflow.notifications.notification import ChannelName, DeliveryStatus, Progress
 from shopflow.notifications.store import Claim, Ending, Fresh, Recorded
 
 SENT = Ending("accepted", None, "ref", None, DeliveryStatus.SENT, error=None, exhausted=False, rest=0)
@@ -151,3 +155,17 @@ async def test_an_attempt_in_doubt_keeps_everybody_off_for_its_rest(
     await database.execute("UPDATE deliveries SET free_at = now()")
     later = await claimed(database, resting)
     assert (later.doubtful_since is not None, later.spent) == (True, True)
+
+
+async def test_a_list_that_cannot_be_read_is_no_attempt(database: Database, queued: Recorded, event_id: UUID) -> None:
+    await claimed(database, queued, lease=0)
+    async with twilio.opened(
+        account_sid="AC" + "0" * 32, auth_token="secret", from_number="+15550001234",
+        base_url=f"http://127.0.0.1:{free_port()}",
+    ) as away:  # fmt: skip
+        deliver = Deliver(database, {ChannelName.SMS: away}, metrics=Metrics(), delays=())
+        standing = await deliver.deliver(await read(database, event_id))
+    assert standing.progress is Progress.WAIT
+    later = await read(database, event_id)
+    assert (later.status, later.tries, later.in_doubt) == (DeliveryStatus.QUEUED, 0, True)
+    assert await database.fetchval("SELECT code FROM attempts WHERE outcome = 'failed'") == "ClientConnectorError"

@@ -14,7 +14,7 @@ from tests.service.notifications.shop import CREATED, SHIPPED, Shop, created, sh
 
 from shopflow.contracts.identity import Role
 from shopflow.contracts.orders import Order
-from shopflow.contracts.topology import DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE
+from shopflow.contracts.topology import DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, PAUSE_DELAY
 from shopflow.kit.consumer import ATTEMPT, REASON
 from shopflow.kit.service import Application
 from shopflow.notifications.app import build
@@ -259,6 +259,14 @@ async def _done_once_more(shop: Shop, before: dict[str, int]) -> bool:
     return done == before.get("done", 0) + 1
 
 
+async def test_a_replay_gives_what_failed_a_fresh_ladder(shop: Shop, admin: str) -> None:
+    order, letter = await failed(shop, admin)
+    await shop.fail("email", **DOWN, count=3)
+    await act(shop, f"/{letter['id']}/replay", admin, {}, expect=202)
+    await sent(shop, order)
+    assert (await shop.requests("email"), await shop.requests("sms")) == (8, 1)
+
+
 @pytest.mark.row("E-15")
 async def test_a_replay_during_a_ladder_sends_once(shop: Shop, admin: str) -> None:
     order = shop.order()
@@ -272,7 +280,8 @@ async def test_a_replay_during_a_ladder_sends_once(shop: Shop, admin: str) -> No
     await sent(shop, order)
 
     async def settled() -> bool:
-        return (await shop.verdicts()).get("done", 0) == 6 - (await shop.verdicts()).get("wait", 0)
+        paused = await shop.waiting(CREATED.wait_queue(PAUSE_DELAY))
+        return (await shop.verdicts()).get("done", 0) == 6 - paused
 
     await until(settled)
     assert (len(await shop.messages("email")), len(await shop.messages("sms"))) == (1, 1)

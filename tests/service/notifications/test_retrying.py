@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.service.notifications.conftest import LADDER
 from tests.service.notifications.shop import CREATED, SHIPPED, Shop, created, shipped, until
 
-from shopflow.contracts.topology import PAUSE_DELAY
+from shopflow.contracts.orders import Order
 from shopflow.kit.consumer import ATTEMPT, REASON
 
 DOWN: dict[str, Any] = {"mode": "error", "status": 503}
@@ -74,19 +75,14 @@ async def test_a_parked_event_that_comes_again_is_parked_again_and_sends_nothing
 
 async def test_a_forged_count_of_attempts_gives_no_more_than_one_ladder(shop: Shop) -> None:
     await shop.fail("email", **DOWN, code=CODES["email"])
-    forged: list[dict[str, Any]] = [{ATTEMPT: -1}, {ATTEMPT: "two"}, {ATTEMPT: 1.5}, {"x-death": [{"count": 99}]}]
+    forged: list[dict[str, Any]] = [
+        {ATTEMPT: -1}, {ATTEMPT: 10**9}, {ATTEMPT: "two"}, {ATTEMPT: 1.5}, {"x-death": [{"count": 99}]},
+    ]  # fmt: skip
     for headers in forged:
         await shop.publish(created(shop.order()), headers=headers)
     parked = await shop.parked(len(forged))
     assert [each.headers[ATTEMPT] for each in parked] == [3] * len(forged)
     assert await shop.requests("email") == 4 * len(forged)
-
-
-async def test_a_count_of_attempts_beyond_all_leaves_one_attempt(shop: Shop) -> None:
-    await shop.fail("email", **DOWN, code=CODES["email"])
-    await shop.publish(created(shop.order()), headers={ATTEMPT: 10**9})
-    await shop.parked()
-    assert await shop.requests("email") == 1
 
 
 PERMANENT: dict[str, list[dict[str, Any]]] = {
@@ -146,8 +142,69 @@ async def test_an_uncounted_wait_keeps_the_count_of_attempts(shop: Shop) -> None
     await shop.fail("sms", "throttle", count=1)
     await shop.publish(created(shop.order()))
     await shop.until_verdicts(retry=2, wait=1)
-    [paused] = await shop.taken(CREATED.wait_queue(PAUSE_DELAY))
-    assert paused.headers[ATTEMPT] == 2
+    [delivery] = await shop.rows("SELECT tries FROM deliveries WHERE free_at < 'infinity'")
+    assert delivery["tries"] == 2
+
+
+@pytest.mark.row("P-1", "P-14")
+async def test_each_channel_has_its_own_four_attempts_however_the_other_one_fares(shop: Shop) -> None:
+    """The e-mails rest while the SMS has its retries; afterwards the e-mail has all of its own."""
+    order = shop.order()
+    await shop.fail("sms", **DOWN, code=CODES["sms"], count=3)
+    await shop.fail("email", "throttle")
+    await shop.publish(created(order))
+    await shop.until_verdicts(retry=3, wait=1)
+    assert await shop.states(order) == {"order_created.email": "queued", "order_created.sms": "sent"}
+    for number in range(2, 6):
+        await shop.hasten()
+        await shop.until_verdicts(retry=3, wait=number)
+    await shop.heal()
+    await until(lambda: _mails_go_out(shop))
+    await shop.fail("email", **DOWN, code=CODES["email"], count=3)
+    await shop.hasten()
+    await until(lambda: _is_sent(shop, order, "email"))
+    assert await shop.outcomes("sms") == ["failed", "failed", "failed", "accepted"]
+    [failures] = await shop.rows("SELECT count(*) FROM attempts WHERE code = $1", CODES["email"])
+    assert failures["count"] == 3
+    assert (len(await shop.messages("sms")), "park" in await shop.verdicts()) == (1, False)
+
+
+async def _mails_go_out(shop: Shop) -> bool:
+    """Whether the channel is found to be open again; what is not due before half a minute stays behind ours."""
+    await shop.publish(created(shop.order(shop.customer(phone=None))))
+    async with shop.http.get(f"{shop.url}/ready") as answer:
+        return bool((await answer.json())["status"] == "ok")
+
+
+async def _is_sent(shop: Shop, order: Order, channel: str) -> bool:
+    return (await shop.states(order)).get(f"order_created.{channel}") == "sent"
+
+
+async def test_only_the_channel_that_is_due_is_tried_each_at_its_own_times(shop: Shop) -> None:
+    """An SMS in doubt is due after half a minute, an e-mail that failed after its ladder's delays."""
+    order = shop.order()
+    await shop.fail("sms", "garbage", count=1)
+    await shop.fail("sms", **DOWN, code=CODES["sms"], count=2)
+    await shop.fail("email", **DOWN, code=CODES["email"], count=3)
+    await shop.publish(created(order))
+
+    await until(lambda: _is_sent(shop, order, "email"))
+    assert (await shop.requests("email"), await shop.requests("sms")) == (4, 1)
+    assert all(0 <= late < 5 for late in await lateness(shop, "email"))
+    await shop.until_all_are_sent()
+    assert (await shop.requests("email"), await shop.requests("sms")) == (4, 4)
+    assert await shop.outcomes("sms") == ["in_doubt", "failed", "failed", "accepted"]
+    assert "park" not in await shop.verdicts()
+
+
+async def lateness(shop: Shop, channel: str) -> list[float]:
+    """By how many seconds each retry on a channel came after its delay was over."""
+    statement = """
+        SELECT extract(epoch FROM started_at - lag(ended_at) OVER (ORDER BY started_at))::float8 AS gap
+        FROM attempts JOIN notifications ON notifications.id = notification_id WHERE channel = $1 ORDER BY started_at
+    """
+    gaps = [row["gap"] for row in await shop.rows(statement, channel)][1:]
+    return [gap - float(delay) for gap, delay in zip(gaps, LADDER.split(","), strict=True)]
 
 
 async def test_what_failed_for_good_is_parked_once_the_other_channel_is_through(shop: Shop) -> None:

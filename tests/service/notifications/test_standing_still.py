@@ -73,11 +73,11 @@ async def stood_still(
     deliver = Deliver(database, {ChannelName.SMS: sms}, gates={ChannelName.SMS: gate}, metrics=metrics, clock=clock)
     async with database.transaction() as holding:
         await holding.execute("SELECT FROM deliveries WHERE notification_id = $1 FOR UPDATE", queued.id)
-        task = asyncio.create_task(deliver.deliver(queued, last=True))
+        task = asyncio.create_task(deliver.deliver(queued))
         while not await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.01)
         clock.now += seconds
-    return await task, deliver, gate
+    return (await task).progress, deliver, gate
 
 
 async def requests(providers: aiohttp.ClientSession) -> int:
@@ -97,7 +97,7 @@ async def test_who_stood_still_for_too_long_sends_nothing_and_counts_nothing(
     assert await gate.answers()
     again = await read(database)
     assert (again.in_doubt, again.exhausted) == (False, False)
-    assert await deliver.deliver(again, last=True) is Progress.SETTLED
+    assert (await deliver.deliver(again)).progress is Progress.SETTLED
     assert await requests(providers) == 1
 
 
