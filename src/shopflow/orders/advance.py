@@ -28,7 +28,6 @@ async def advance(
     *,
     caller: Caller,
     condition: IfMatch | None,
-    event_id: UUID,
     now: datetime,
     wake: Callable[[], None],
 ) -> AdvancedOrder:
@@ -40,7 +39,6 @@ async def advance(
         body: which state, and why.
         caller: who does it; the role has been checked.
         condition: in which state the caller believes the order to be; it holds at the moment of the transition.
-        event_id: the id of the event, if there is one.
         now: the instant; an order's timestamps never go backwards, so an earlier one than its last change is raised.
         wake: tells the relay that there is something to publish.
 
@@ -56,7 +54,7 @@ async def advance(
             condition.demand(order.tag(standing.status))
         step = order.step(standing.status, body.status)
         at = max(now, standing.updated_at)
-        announced = _announced(step, standing, order_id=order_id, event_id=event_id, at=at)
+        announced = _announced(step, standing, order_id=order_id, at=at)
         entry = history.entry(
             step.source, step.target, caller=caller, trace_id=traces.trace_id(), at=at, reason=body.reason
         )
@@ -70,9 +68,13 @@ async def advance(
     return AdvancedOrder(id=str(order_id), status=step.target, updated_at=shown, **{step.stamp: shown})
 
 
-def _announced(step: Step, standing: Standing, *, order_id: UUID, event_id: UUID, at: datetime) -> Announcement | None:
+def _announced(step: Step, standing: Standing, *, order_id: UUID, at: datetime) -> Announcement | None:
     if step.announces is not EventType.ORDER_SHIPPED:
         return None
     return announcement.shipped(
-        order_id, standing.user_id, address=standing.address, shipped_at=timestamp(at), event_id=event_id
+        order_id,
+        standing.user_id,
+        address=standing.address,
+        shipped_at=timestamp(at),
+        event_id=announcement.event_id(order_id, step.announces),
     )

@@ -1,12 +1,15 @@
 """What the world is told about an order: the envelopes of OrderCreated and OrderShipped, as bytes (PRD 5).
 
-Pure: the id and the instant of an event come from outside. Who publishes it is the outbox's business.
+Pure. An event follows from its order, its id and its bytes included, so that one that was lost can be written anew and
+is still the same event to whoever has heard of it. Who publishes it is the outbox's business.
 """
 
 from dataclasses import dataclass
-from uuid import UUID
+from typing import assert_never
+from uuid import UUID, uuid5
 
 import msgspec
+from msgspec import structs
 
 from shopflow.contracts.events import VERSION, Destination, Envelope, EventType, OrderCreated, OrderShipped, Payload
 from shopflow.contracts.orders import Address, Order, Status
@@ -22,6 +25,30 @@ class Announcement:
     subject_id: UUID
     routing_key: str
     body: bytes
+
+
+def event_id(order_id: UUID, event_type: EventType) -> UUID:
+    """The id of an order's event of a type: an order comes to each state once, so there is one."""
+    return uuid5(order_id, event_type)
+
+
+def anew(order: Order, event_type: EventType, *, event_id: UUID) -> Announcement | None:
+    """An event as it was announced when the order came to that state; None when it has not come there."""
+    match event_type:
+        case EventType.ORDER_CREATED:
+            return created(structs.replace(order, status=Status.PENDING), event_id=event_id)
+        case EventType.ORDER_SHIPPED:
+            if order.shipped_at is None:
+                return None
+            return shipped(
+                UUID(order.id),
+                UUID(order.user_id),
+                address=order.shipping_address,
+                shipped_at=order.shipped_at,
+                event_id=event_id,
+            )
+        case _:
+            assert_never(event_type)
 
 
 def created(order: Order, *, event_id: UUID) -> Announcement:

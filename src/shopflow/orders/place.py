@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from shopflow.contracts.events import EventType
 from shopflow.contracts.fields import timestamp
 from shopflow.contracts.identity import Caller
 from shopflow.contracts.orders import Status
@@ -37,7 +38,6 @@ async def place(
     caller: Caller,
     key: Key | None,
     order_id: UUID,
-    event_id: UUID,
     now: datetime,
     wake: Callable[[], None],
 ) -> Placed:
@@ -49,7 +49,6 @@ async def place(
         caller: whose order it is.
         key: makes one order of however many requests come with it.
         order_id: the new order's id.
-        event_id: the id of its OrderCreated.
         now: its `created_at`.
         wake: tells the relay that there is something to publish.
 
@@ -67,7 +66,7 @@ async def place(
         created_at=timestamp(now),
     )
     entry = history.entry(None, Status.PENDING, caller=caller, trace_id=traces.trace_id(), at=now)
-    announced = announcement.created(placed, event_id=event_id)
+    announced = announcement.created(placed, event_id=announcement.event_id(order_id, EventType.ORDER_CREATED))
     headers, answer = traces.carried(), encoded(placed)
     if key is None:
         await placements.place(connection, placed, entry=entry, announced=announced, headers=headers)

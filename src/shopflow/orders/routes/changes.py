@@ -72,7 +72,6 @@ def routes(database: Connection, *, allow: Allow, wake: Callable[[], None], metr
             caller=request.user,
             key=key,
             order_id=uuid4(),
-            event_id=uuid4(),
             now=datetime.now(UTC),
             wake=wake,
         )
@@ -110,7 +109,6 @@ def routes(database: Connection, *, allow: Allow, wake: Callable[[], None], metr
             data,
             caller=request.user,
             condition=condition,
-            event_id=uuid4(),
             now=datetime.now(UTC),
             wake=wake,
         )
