@@ -3,7 +3,7 @@
 How it gets there is `placements`, how it is found among others `lists`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -54,6 +54,8 @@ SELECT id, user_id, status, items, shipping_address, total_amount, currency, not
        confirmed_at, shipped_at, delivered_at, created_at, updated_at
 FROM orders WHERE id = $1
 """
+
+ORDERS: Final = ORDER.replace("id = $1", "id = ANY ($1::uuid[])")
 
 HISTORY: Final = """
 SELECT orders.user_id, from_status, to_status, actor_id, actor_role, reason, trace_id, at
@@ -130,6 +132,12 @@ async def order(connection: Connection, order_id: UUID) -> Order | None:
     """An order in full; None when there is no such order."""
     row = await connection.fetchrow(ORDER, order_id)
     return None if row is None else _order(row)
+
+
+async def orders(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, Order]:
+    """Orders in full, by id; there is nothing under an id without an order."""
+    rows = await connection.fetch(ORDERS, order_ids)
+    return {row["id"]: _order(row) for row in rows}
 
 
 async def history(connection: Connection, order_id: UUID) -> tuple[UUID, list[Entry]] | None:

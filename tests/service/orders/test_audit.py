@@ -267,7 +267,7 @@ async def test_the_migration_chains_the_histories_of_before_as_the_service_would
             for source, target, at in zip([None, *LIFE], LIFE, times, strict=False):
                 trace = None if number % 2 else uuid4().hex
                 await connection.execute(HISTORY, order_id, source, target, "someone", "admin", reason, trace, at)
-        assert await migrate(empty, SCHEMA) == ["orders_0002_idempotency_keys", "orders_0003_history_chain"]
+        assert (await migrate(empty, SCHEMA))[:2] == ["orders_0002_idempotency_keys", "orders_0003_history_chain"]
         with pytest.raises(asyncpg.exceptions.RestrictViolationError):
             await connection.execute("DELETE FROM order_history")
     finally:
