@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from tests.agreement.test_notification_plans import indexes, plan, scanned
 
-from shopflow.notifications import dead_letters, resends
+from shopflow.notifications import dead_letters, fates, resends
 from shopflow.notifications.parking import KNOWN_KEYS
 
 FILL = """
@@ -61,6 +61,7 @@ async def test_no_look_and_no_action_reads_a_table_whole(filled: asyncpg.Connect
         (dead_letters._END, (one, uuid4(), 1)),
         (dead_letters._DUE, (20, 10.0, KNOWN_KEYS)),
         (dead_letters._OPEN, ()),
+        (fates.FATES, ([one] * 200, ["OrderCreated"] * 200, 300.0)),
         (resends._DUE, (10, 60.0)),
         (resends._RECORDED, (one,)),
     ):
