@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "logs": ("platform:logs", "Show what the processes have logged."),
     "demo": ("demo:demo", "Play an order's story against the running platform."),
     "migrate": ("migrate:migrate", "Bring a service's database to its newest schema."),
+    "reconcile": ("reconcile:reconcile", "Find orders whose customer was not told."),
     "settings": ("settings:settings", "List every environment variable."),
 }
 

@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
-from shopflow.kit.settings import SettingsError, amqp_url, postgres_url, read, setting
+from shopflow.kit.settings import SettingsError, amqp_url, postgres_url, read, setting, variables
+from shopflow.local import given
+from shopflow.local.home import Home
 
 T = TypeVar("T")
 
@@ -23,6 +26,29 @@ class _Secret:
 @dataclass(frozen=True, kw_only=True)
 class _Broker:
     url: str = setting("RABBITMQ_URL", "the broker that events come from", parse=amqp_url, secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Databases:
+    """The databases of the services that have to do with an order, for commands that work across them (R78)."""
+
+    orders: str = setting("DATABASE_URL_ORDERS", "order-service's database", parse=postgres_url, secret=True, file=True)
+    notifications: str = setting(
+        "DATABASE_URL_NOTIFICATIONS", "notification-service's database", parse=postgres_url, secret=True, file=True
+    )
+
+
+def databases(environ: Mapping[str, str]) -> Databases:
+    """The databases that are named, or else those of the platform that runs in `$SHOPFLOW_HOME`."""
+    names = [each.name for each in variables(Databases)]
+    named = any(environ.get(name) or environ.get(f"{name}_FILE") for name in names)
+    running = None if named else Home(given.home(environ, working_folder=Path.cwd())).up()
+    if not named and running is None:
+        sys.stderr.write(f"Set {' and '.join(names)}, or SHOPFLOW_HOME to where `shopflow up` runs.\n")
+        raise SystemExit(2)
+    if running is None:
+        return _read(Databases, environ)
+    return Databases(orders=running["postgres"]["orders"], notifications=running["postgres"]["notifications"])
 
 
 def rabbitmq_url(environ: Mapping[str, str]) -> str:
