@@ -1,6 +1,6 @@
 # What a person types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status check test test-pg16 bench-quick attack fuzz chaos soak chaos-mutants setup lock
+.PHONY: help up demo down status check test test-pg16 test-broker bench-quick attack fuzz chaos soak chaos-mutants setup lock
 
 PYTHON ?= python3
 export PYTHON
@@ -35,6 +35,10 @@ test: ## every test, on servers of its own
 test-pg16: ## the suite on PostgreSQL 16
 	@scripts/setup dev
 	@scripts/test-pg16
+
+test-broker: ## the tests of events, on the broker that RABBITMQ_URL names
+	@scripts/setup dev
+	@scripts/test-broker
 
 attack: ## attack the running platform, and say what was found
 	@scripts/setup dev

@@ -16,7 +16,7 @@ import structlog
 from tests.canary import Canary, listening, watched
 from tests.valkey_server import ValkeyServer, valkey_server
 
-from shopflow.contracts.topology import RETRY_DELAYS, consumer_topology
+from shopflow.contracts.topology import EVENTS_EXCHANGE, RETRY_DELAYS, consumer_topology
 from shopflow.kit.migrations import migrate
 from shopflow.kit.server import running
 from shopflow.kit.service import Application
@@ -125,17 +125,47 @@ async def database_of(
 
 
 @pytest.fixture(scope="session")
-async def rabbitmq() -> AsyncIterator[embedded_rabbitmq.RabbitMQ]:
+async def rabbitmq_of_the_run() -> AsyncIterator[embedded_rabbitmq.RabbitMQ]:
     """A RabbitMQ server for the run."""
     async with embedded_rabbitmq.throwaway() as server:
         yield server
 
 
 @pytest.fixture
-async def broker_url(rabbitmq: embedded_rabbitmq.RabbitMQ) -> str:
+def rabbitmq(rabbitmq_of_the_run: embedded_rabbitmq.RabbitMQ) -> embedded_rabbitmq.RabbitMQ:
+    """The server itself, for who stops it or holds it: such a test is on this one, whichever broker is named."""
+    return rabbitmq_of_the_run
+
+
+@pytest.fixture(scope="session")
+async def named_broker() -> AsyncIterator[str | None]:
+    """The broker that `SHOPFLOW_TEST_RABBITMQ_URL` names; nothing of ours may be there before, nor is it afterwards."""
+    named = os.environ.get("SHOPFLOW_TEST_RABBITMQ_URL")
+    if named is not None:
+        assert not await _is_used(named), "a shop uses that virtual host: give the tests one of their own"
+    yield named
+    if named is not None:
+        await _empty(named)
+
+
+@pytest.fixture
+async def broker_url(
+    request: pytest.FixtureRequest, rabbitmq_of_the_run: embedded_rabbitmq.RabbitMQ, named_broker: str | None
+) -> str:
     """The broker, empty before the test. What the test leaves is for the next: its services may still be stopping."""
-    await _empty(rabbitmq.url)
-    return rabbitmq.url
+    url = rabbitmq_of_the_run.url if named_broker is None or "rabbitmq" in request.fixturenames else named_broker
+    await _empty(url)
+    return url
+
+
+async def _is_used(url: str) -> bool:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        try:
+            await channel.get_exchange(EVENTS_EXCHANGE, ensure=True)
+        except aio_pika.exceptions.ChannelNotFoundEntity:
+            return False
+        return True
 
 
 async def _empty(url: str) -> None:

@@ -285,7 +285,7 @@ async def _exists(url: str, queue: str) -> bool:
     return True
 
 
-@pytest.mark.row("B-14", "E-14")
+@pytest.mark.row("B-14", "B-20", "E-14")
 async def test_a_poison_gets_four_attempts_after_1_4_and_16_seconds_and_nobody_waits_for_it(
     publisher: Publisher, consume: Consume, broker_url: str
 ) -> None:
