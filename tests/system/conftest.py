@@ -35,7 +35,7 @@ class RunningPlatform:
             **{
                 name: value
                 for name, value in os.environ.items()
-                if not name.startswith(("SHOPFLOW_", "AWS_", "TWILIO_"))
+                if not name.startswith(("SHOPFLOW_", "AWS_", "TWILIO_", "DATABASE_URL", "RABBITMQ_URL"))
             },
             "SHOPFLOW_HOME": str(home),
             "SHOPFLOW_PORT_BASE": str(base),

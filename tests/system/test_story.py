@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.system.conftest import RunningPlatform, command, registered, until
+from tests.system.conftest import RunningPlatform, Shopper, command, registered, until
 
 from shopflow.local.story import Story
 
@@ -39,6 +39,52 @@ async def test_the_mailbox_id_of_a_message_is_the_notifications_reference(
     [listed] = (await shopper.get("notifications", f"/notifications?order_id={order}&channel=email"))["data"]
     detail = await shopper.get("notifications", f"/notifications/{listed['id']}")
     assert [each["id"] for each in await shopper.received()] == [detail["provider_ref"]]
+
+
+@pytest.mark.row("P-6")
+async def test_what_the_providers_report_is_believed_kept_and_heeded(
+    platform: RunningPlatform, http: aiohttp.ClientSession
+) -> None:
+    shopper = await registered(http, platform.up, "sent.back")
+    first = await _settled(shopper, await shopper.order())
+    assert {channel: each["status"] for channel, each in first.items()} == {"email": "sent", "sms": "sent"}
+    for channel, event in (("email", "bounce"), ("sms", "delivered")):
+        posted = await _reported(platform.up, first[channel]["provider_ref"], event)
+        assert posted["status"] == 204, posted
+    attempts = {
+        channel: (await shopper.get("notifications", f"/notifications/{each['id']}/attempts"))["data"]
+        for channel, each in first.items()
+    }
+    assert {channel: [each["receipt"] for each in made] for channel, made in attempts.items()} == {
+        "email": ["bounced"],
+        "sms": ["delivered"],
+    }
+    second = await _settled(shopper, await shopper.order())
+    assert {channel: each["status"] for channel, each in second.items()} == {"email": "failed", "sms": "sent"}
+    assert second["email"]["error_message"].startswith("suppressed: ")
+    assert len(await shopper.received()) == 1
+
+
+async def _settled(shopper: Shopper, order: str) -> dict[str, Any]:
+    """The notifications of an order's event by channel, once none is on its way."""
+    found: dict[str, Any] = {}
+
+    async def settled() -> bool:
+        page = await shopper.get("notifications", f"/notifications?order_id={order}")
+        found.update({each["channel"]: each for each in page["data"]})
+        return len(found) == 2 and all(each["status"] != "queued" for each in found.values())
+
+    await until(settled)
+    return {
+        channel: await shopper.get("notifications", f"/notifications/{each['id']}") for channel, each in found.items()
+    }
+
+
+async def _reported(up: dict[str, Any], message: str, event: str) -> Any:
+    """What notification-service answered to a provider's callback about a message, signed as the provider signs."""
+    async with aiohttp.ClientSession() as http:
+        answer = await http.post(f"{up['mailbox']}/callbacks", json={"message": message, "event": event})
+        return await answer.json()
 
 
 async def test_orders_placed_while_rabbitmq_is_killed_lose_no_message(
