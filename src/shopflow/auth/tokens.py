@@ -6,10 +6,8 @@ asks a clock or a database. Token texts are never stored: a refresh token is sig
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from hmac import digest
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 from uuid import UUID
@@ -20,6 +18,7 @@ from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import OctKey
 
 from shopflow.auth.keys import Keys, keys
+from shopflow.auth.remembered import Remembered
 from shopflow.contracts.fields import identifier
 from shopflow.contracts.identity import Role
 from shopflow.kit.problems import Problem, unauthenticated
@@ -90,8 +89,7 @@ Verified: TypeAlias = Callable[[TokenKind, Signer], None]
 """Hears of each token whose signature holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserToken:
+class UserToken(msgspec.Struct, frozen=True, array_like=True, tag="user"):
     """A well-signed access token. Whether it holds depends on its account and on the clock (A9, `judge`)."""
 
     user_id: UUID
@@ -100,8 +98,7 @@ class UserToken:
     signer: Signer = Signer.CURRENT
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceToken:
+class ServiceToken(msgspec.Struct, frozen=True, array_like=True, tag="service"):
     """A well-signed service token of a service that may have one."""
 
     name: str
@@ -133,12 +130,20 @@ class Tokens:
         self._current = keys(secret)
         self._trusted = {Signer.CURRENT: self._current} | ({Signer.PREVIOUS: keys(previous)} if previous else {})
         self._verified = verified
-        self._remembered: Callable[[str], UserToken | ServiceToken] = lru_cache(remembered)(self._read)
+        self._remembered = Remembered(remembered)
+        self._pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+        unpacked: msgspec.msgpack.Decoder[UserToken | ServiceToken] = msgspec.msgpack.Decoder(UserToken | ServiceToken)
+        self._unpack = unpacked.decode
 
     @property
     def key_id(self) -> str:
         """The `kid` of the tokens signed here: a fingerprint of the secret."""
         return self._current.id
+
+    @property
+    def remembered(self) -> int:
+        """How many verified access and service tokens are remembered."""
+        return len(self._remembered)
 
     def access(self, user_id: UUID, email: str, role: Role, *, issued: int) -> str:
         """An access token; `issued` is in seconds since 1970, as `issue_time` says."""
@@ -166,7 +171,11 @@ class Tokens:
         Raises:
             Problem: of kind unauthenticated, `token-invalid`.
         """
-        token = self._remembered(text)
+        if (known := self._remembered.of(text)) is not None:
+            token = self._unpack(known)
+        else:
+            token = self._read(text)
+            self._remembered.keep(text, self._pack(token))
         if self._verified:
             self._verified(TokenKind.ACCESS if isinstance(token, UserToken) else TokenKind.SERVICE, token.signer)
         return token

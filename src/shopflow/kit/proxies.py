@@ -15,7 +15,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 _MOST_HOPS: Final = 16
 _LONGEST_ENTRY: Final = 64
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 512  # proxies; clients pass through once each
 _HIGHEST_PORT: Final = 65535
 
 

@@ -350,9 +350,24 @@ def test_a_token_changed_anywhere_is_refused(data: some.DataObject) -> None:
 def test_only_what_was_verified_is_remembered() -> None:
     tokens = Tokens(SECRET, remembered=2)
     good = tokens.access(USER, EMAIL, Role.CUSTOMER, issued=1)
-    assert tokens.read(good) is tokens.read(good)
+    assert tokens.remembered == 0
+    assert tokens.read(good) == tokens.read(good)
+    assert tokens.remembered == 1
     for _ in range(2):
         assert refused(tokens, good[:-2] + "AA")
+    assert tokens.remembered == 1
+
+
+@pytest.mark.parametrize("previous", [None, OTHER])
+def test_what_is_remembered_says_the_same_as_what_was_read(previous: str | None) -> None:
+    tokens = Tokens(SECRET, previous=previous)
+    signers = [Tokens(secret) for secret in (SECRET, previous) if secret]
+    for text in [signer.access(USER, EMAIL, Role.CUSTOMER, issued=1) for signer in signers]:
+        assert (first := tokens.read(text)) == tokens.read(text) == Tokens(SECRET, previous=previous).read(text)
+        assert isinstance(first, UserToken)
+    for text in [signer.service("order-service", issued=1) for signer in signers]:
+        assert isinstance(tokens.read(text), ServiceToken)
+        assert tokens.read(text) == Tokens(SECRET, previous=previous).read(text)
 
 
 def test_a_pseudonym_tells_equal_addresses_and_nothing_else(tokens: Tokens) -> None:

@@ -1,5 +1,6 @@
 """The sliding window and the growing delay in memory: true waits, bounded memory, one cost."""
 
+import tracemalloc
 from time import perf_counter
 from typing import Any
 
@@ -173,6 +174,35 @@ async def test_a_count_costs_the_same_for_many_keys() -> None:
     assert await seconds() < 3 * before
 
 
+async def test_a_key_costs_a_few_bytes_of_flat_memory() -> None:
+    """20,000 keys of a window and of the one before it, and as many of failed attempts, stay within three megabytes."""
+    clock = Clock()
+    rate = policy("100/minute", name="calls")
+    tracemalloc.start()
+    try:
+        store = Memory(clock=clock, most=2000)
+        for _ in range(2):
+            clock.now += MINUTE
+            for number in range(2000):
+                await store.take(rate, f"2001:db8:0:{number:x}::/64")
+        for number in range(2000):
+            await store.attempt(LADDER, f"{number:016x}")
+        assert store.keys() == 6000
+        assert tracemalloc.get_traced_memory()[0] < 150 * 2000
+    finally:
+        tracemalloc.stop()
+
+
+async def test_keys_beyond_the_bound_are_counted_together_but_counted() -> None:
+    store = Memory(clock=Clock(), most=10)
+    rate = policy("100/minute", name="calls")
+    for number in range(10):
+        assert (await store.take(rate, str(number))).remaining == 99
+    beyond = [await store.take(rate, "stranger") for _ in range(101)]
+    assert [usage.refused for usage in beyond] == [False] * 100 + [True]
+    assert (await store.take(rate, "0")).remaining == 98
+
+
 def delay(clock: Clock, ladder: Ladder | None = LADDER) -> Delay:
     return Delay(ladder, store=Memory(clock=clock), metrics=Metrics())
 
@@ -251,6 +281,41 @@ async def test_failures_of_a_hundred_thousand_keys_are_bounded_and_the_latest_ar
             await store.attempt(LADDER, str(number))
     assert store.keys() <= 20_000
     assert await store.attempt(LADDER, "99999") > 0
+
+
+async def test_the_latest_three_quarters_of_the_failures_are_known_whatever_comes() -> None:
+    store = Memory(clock=Clock(), most=100)
+    for number in range(1000):
+        assert await store.attempt(LADDER, str(number)) == 0
+        assert store.keys() <= 100
+    for _ in range(4):
+        for number in range(925, 1000):
+            assert await store.attempt(LADDER, str(number)) == 0
+    assert all([await store.attempt(LADDER, str(number)) > 0 for number in range(925, 1000)])
+
+
+async def test_whoever_goes_on_failing_is_not_forgotten_for_those_who_failed_once() -> None:
+    clock = Clock()
+    store = Memory(clock=clock, most=8)
+    for number in range(40):
+        clock.now += 30
+        assert await store.attempt(LADDER, "attacked") == 0
+        await store.attempt(LADDER, str(number))
+    assert await store.attempt(LADDER, "attacked") == 30
+
+
+async def test_failures_are_forgotten_after_their_time_whichever_came_in_between() -> None:
+    clock = Clock()
+    store = Memory(clock=clock)
+    for _ in range(5):
+        assert await store.attempt(LADDER, "a") == 0
+    for _ in range(4):
+        clock.now += 224
+        await store.attempt(LADDER, "b")
+    assert await store.attempt(LADDER, "a") == 0  # after 896 s: the delay is over, the failures are not
+    assert await store.attempt(LADDER, "a") == 2
+    clock.now += 900
+    assert [await store.attempt(LADDER, "a") for _ in range(5)] == [0] * 5
 
 
 async def test_a_clock_that_jumps_back_keeps_nobody_waiting_for_longer_than_the_delay() -> None:

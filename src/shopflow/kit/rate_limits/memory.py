@@ -4,17 +4,21 @@ A call costs the same however many keys there are. What is not called any more i
 beyond the bound share a fixed number of slots: then strangers are counted together, but nobody is not counted (A11).
 """
 
+from array import array
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
 from shopflow.kit.rate_limits.ladders import Ladder
+from shopflow.kit.rate_limits.tables import Table
 from shopflow.kit.rate_limits.windows import Policy, Usage, is_full, usage
 
 MOST_KEYS: Final = 20_000
 """Keys of one window, and of failed attempts, that are remembered one by one."""
 
 _SLOTS: Final = 4096
+_GENERATIONS: Final = 4  # the latest three quarters of the failures are known, whatever comes
 
 
 class Memory:
@@ -117,68 +121,104 @@ class _Counted:
     Which keys share one is decided by Python's own salted hash: nobody can choose whom to spoil it for.
     """
 
-    __slots__ = ("_by_key", "_by_slot", "_most")
+    __slots__ = ("_keys", "_slots")
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._by_key: dict[str, int] = {}
-        self._by_slot: dict[int, int] = {}
+        self._keys = Table(most)
+        self._slots = array("I", [0]) * _SLOTS
 
     def __len__(self) -> int:
-        return len(self._by_key) + len(self._by_slot)
+        return len(self._keys)
 
     def of(self, key: str) -> int:
-        known = self._by_key.get(key)
-        return self._by_slot.get(hash(key) % _SLOTS, 0) if known is None else known
+        place = self._keys.find(key)
+        return self._slots[hash(key) % _SLOTS] if place is None else self._keys.counts[place]
 
     def add(self, key: str) -> None:
-        known = self._by_key.get(key)
-        if known is not None or len(self._by_key) < self._most:
-            self._by_key[key] = (known or 0) + 1
+        place = self._keys.place(key)
+        if place is None:
+            self._slots[hash(key) % _SLOTS] += 1
         else:
-            slot = hash(key) % _SLOTS
-            self._by_slot[slot] = self._by_slot.get(slot, 0) + 1
+            self._keys.counts[place] += 1
+
+
+class _Generation(Table):
+    """Failures that were counted from one moment on: how often, and when last."""
+
+    __slots__ = ("at", "since")
+
+    def __init__(self, most: int, since: float) -> None:
+        super().__init__(most)
+        self.since = since
+        self.at = array("d", [since]) * len(self.counts)
 
 
 class _Failures:
-    """The failures of one ladder by key, the longest quiet one first; beyond the bound, that one is forgotten.
+    """The failures of one ladder by key, in a few generations; beyond the bound the oldest is forgotten as a whole.
 
-    Whoever wants to be forgotten has to fail under thousands of other keys first, and each failure costs a hash.
+    Whoever fails again moves to the newest. So those that were quiet for the longest time are forgotten first, and
+    whoever wants to be has to fail under thousands of other keys first, and each failure costs a hash.
     """
 
     def __init__(self, ladder: Ladder, most: int) -> None:
         self._ladder = ladder
-        self._most = most
-        self._by_key: dict[str, tuple[int, float]] = {}
+        self._each = max(1, most // _GENERATIONS)
+        self._newest_first: deque[_Generation] = deque(maxlen=_GENERATIONS)
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return sum(map(len, self._newest_first))
 
     def attempt(self, key: str, now: float) -> float:
-        self._forget_quiet(now)
-        failures, at = self._by_key.get(key, (0, now))
-        at = min(at, now)  # a clock that went back keeps nobody waiting for longer than the delay itself
+        kept, place = self._place(key, now)
+        at = min(kept.at[place], now)  # a clock that went back keeps nobody waiting for longer than the delay itself
+        failures = kept.counts[place] if now - at < self._ladder.forget else 0
         wait = at + self._ladder.delay(failures) - now
         if wait > 0:
-            self._by_key[key] = (failures, at)
+            kept.at[place] = at
             return wait
-        self._by_key.pop(key, None)  # to the end: it is the one that was quiet for the shortest time
-        self._by_key[key] = (failures + 1, now)
+        kept.counts[place], kept.at[place] = failures + 1, now
         return 0.0
 
     def forgive(self, key: str) -> None:
-        self._by_key.pop(key, None)
+        if (found := self._find(key)) is not None:
+            kept, place = found
+            kept.counts[place] = 0
 
     def undo(self, key: str) -> None:
-        failures, at = self._by_key.get(key, (0, 0.0))
-        if failures > 1:
-            self._by_key[key] = (failures - 1, at)
-        else:
-            self.forgive(key)
+        if (found := self._find(key)) is not None:
+            kept, place = found
+            kept.counts[place] = max(0, kept.counts[place] - 1)
 
-    def _forget_quiet(self, now: float) -> None:
-        while self._by_key:
-            key, (_, at) = next(iter(self._by_key.items()))
-            if len(self._by_key) < self._most and now - at < self._ladder.forget:
-                return
-            del self._by_key[key]
+    def _find(self, key: str) -> tuple[_Generation, int] | None:
+        """The newest generation that knows a key, and its place in there."""
+        for generation in self._newest_first:
+            if (place := generation.find(key)) is not None:
+                return generation, place
+        return None
+
+    def _place(self, key: str, now: float) -> tuple[_Generation, int]:
+        """A key's place in the newest generation, with what was known of it before."""
+        newest = self._newest(now)
+        found = self._find(key)
+        if found is not None and found[0] is newest:
+            return found
+        if (place := newest.place(key)) is None:
+            newest = self._begin(now)
+            place = newest.place(key) or 0
+        newest.at[place] = now
+        if found is not None:
+            before, former = found
+            newest.counts[place], newest.at[place] = before.counts[former], before.at[former]
+        return newest, place
+
+    def _newest(self, now: float) -> _Generation:
+        """What is older than one that began long enough ago is quiet for long enough."""
+        if self._newest_first and now - self._newest_first[0].since < self._ladder.forget:
+            return self._newest_first[0]
+        while len(self._newest_first) > 1:
+            self._newest_first.pop()
+        return self._begin(now)
+
+    def _begin(self, now: float) -> _Generation:
+        self._newest_first.appendleft(_Generation(self._each, now))
+        return self._newest_first[0]
