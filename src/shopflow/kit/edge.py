@@ -19,7 +19,7 @@ from shopflow.kit.admission import Bounds, Lane, overloaded
 from shopflow.kit.answers import methods_of, rendered
 from shopflow.kit.cors import Cors
 from shopflow.kit.exchange import Exchange
-from shopflow.kit.heads import Head, read_head, refusal
+from shopflow.kit.heads import LONGEST_PATH, Head, read_head, refusal
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Problem, not_found
 from shopflow.kit.proxies import TrustedProxies, Unreadable
@@ -109,7 +109,7 @@ class Edge:
 
     def _refusal(self, scope: HTTPScope, head: Head, *, path: str, lane: Lane, outside: bool) -> Problem | None:
         """Why this request is not served at all, or None."""
-        if (refused := refusal(head, version=scope["http_version"])) is not None:
+        if (refused := refusal(head, version=scope["http_version"], query=scope["query_string"])) is not None:
             return refused
         if _is_unreadable(path) or (outside and (path in _OPERATORS or path.startswith("/docs/"))):
             return not_found("path")
@@ -171,8 +171,8 @@ class Edge:
 
 
 def _is_unreadable(path: str) -> bool:
-    """Whether it holds NUL, or what is not UTF-8: the server puts U+FFFD in its place, and no path of ours has one."""
-    return "\0" in path or "\ufffd" in path
+    """Whether it is longer than any of ours, holds NUL, or is not UTF-8: the server puts U+FFFD where it is not."""
+    return len(path) > LONGEST_PATH or "\0" in path or "\ufffd" in path
 
 
 async def _answer(exchange: Exchange, status: int, headers: dict[str, str], body: bytes) -> None:

@@ -13,6 +13,15 @@ from shopflow.kit.problems import FieldError, Kind, Problem, invalid
 MAX_HEADERS: Final = 16 * 1024
 """Bytes that all headers of a request may have together."""
 
+LONGEST_PATH: Final = 256
+"""Characters of a path; ours have fewer than a hundred. The router remembers a thousand of those that it was asked."""
+
+LONGEST_QUERY: Final = 2048
+"""Bytes of a query; as many of them are remembered."""
+
+MOST_PARAMETERS: Final = 32
+"""Parameters of a query; each is remembered as an object of its own."""
+
 _CHUNKED: Final = b"chunked"
 
 
@@ -47,12 +56,13 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     return head
 
 
-def refusal(head: Head, *, version: str) -> Problem | None:
+def refusal(head: Head, *, version: str, query: bytes = b"") -> Problem | None:
     """Why a request with this head is not served, or None.
 
     Args:
         head: what the headers say.
         version: of HTTP, such as `1.1`.
+        query: what stands behind the question mark.
     """
     if head.size > MAX_HEADERS:
         return Problem(
@@ -62,6 +72,8 @@ def refusal(head: Head, *, version: str) -> Problem | None:
         return _malformed("Transfer-Encoding", "must be chunked, once, or absent")
     if head.hosts > 1 or (not head.hosts and version == "1.1"):
         return _malformed("Host", "must be given once")
+    if len(query) > LONGEST_QUERY or query.count(b"&") >= MOST_PARAMETERS:
+        return _malformed("query", f"must have at most {LONGEST_QUERY} bytes and {MOST_PARAMETERS} parameters")
     return None
 
 
