@@ -1,8 +1,9 @@
 """`python -m bench.abuse`: what ten minutes of abuse leave behind in the memory of auth-service and order-service.
 
 Everything comes at once, each kind from callers of its own: ever new addresses (through a proxy that is trusted),
-tokens of junk, wrong passwords, bodies and headers that are too large, requests that are none. Hashes are cheap here,
-so that the abuse and not bcrypt decides how much comes in (A-15).
+tokens of junk, wrong passwords, targets, bodies and headers that are too large, requests that are none. Hashes are
+cheap here, so that the abuse and not bcrypt decides how much comes in (A-15). All that is remembered has a bound: what
+still grows in the second half has none.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from uuid import UUID
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from bench import alone, machine
 from bench.alone import Service
@@ -35,6 +37,7 @@ _CALLERS: Final = 2  # of each kind
 _MEBIBYTE: Final = 1024 * 1024
 _DECLARED: Final = 10 * 1024 * _MEBIBYTE
 _SETTLE: Final = 3.0
+_LOOKS: Final = 60  # at the memory, while the abuse goes on
 _NOW_AND_THEN: Final = 0.01
 
 Kind = Callable[["Abuser"], Awaitable[str]]
@@ -47,6 +50,13 @@ class Memory(msgspec.Struct, frozen=True):
     rss: float
 
 
+class Look(msgspec.Struct, frozen=True):
+    """PSS by service, in megabytes of 10^6 bytes, so many seconds after the abuse began."""
+
+    seconds: float
+    pss: dict[str, float]
+
+
 class Abused(msgspec.Struct, frozen=True):
     """What one run did.
 
@@ -54,12 +64,20 @@ class Abused(msgspec.Struct, frozen=True):
         seconds: how long it went on.
         answers: by kind of abuse, how many were answered with which status; `cut` where the connection was.
         before, after: memory by service.
+        curve: memory while it went on.
     """
 
     seconds: float
     answers: dict[str, dict[str, int]]
     before: dict[str, Memory]
     after: dict[str, Memory]
+    curve: list[Look]
+
+    @property
+    def late_growth(self) -> dict[str, float]:
+        """Megabytes of PSS by service that came in the second half: next to none, once all bounds are reached."""
+        half = min(self.curve, key=lambda look: abs(look.seconds - self.seconds / 2))
+        return {name: self.after[name].pss - half.pss[name] for name in self.after}
 
     @property
     def growth(self) -> dict[str, float]:
@@ -101,10 +119,11 @@ class Abuser:
         token = self._tokens.access(user, f"{user.hex}@example.com", Role.CUSTOMER, issued=int(time.time()))
         return token if self.dice.random() < 0.5 else token[:-2] + "xx"  # well signed, of nobody; or badly
 
-    async def send(self, method: str, path: str, **options: object) -> str:
-        """One request from a new address; answers the status."""
+    async def send(self, method: str, path: str | URL, **options: object) -> str:
+        """One request from a new address, to a path or to a whole URL; answers the status."""
         headers = {"X-Forwarded-For": self.address(), **_headers(options.pop("headers", {}))}
-        request = self.http.request(method, self.url(path), headers=headers, **options)  # type: ignore[arg-type]
+        url = self.url(path) if isinstance(path, str) else path
+        request = self.http.request(method, url, headers=headers, **options)  # type: ignore[arg-type]
         async with request as answer:
             await answer.read()
             return str(answer.status)
@@ -143,6 +162,14 @@ async def strangers(abuser: Abuser) -> str:
     method = abuser.dice.choice(["GET", "POST", "PUT", "BREW", "OPTIONS"])
     path = abuser.dice.choice(["/orders", "/auth"]) + f"/{abuser.dice.getrandbits(64):x}"
     return await abuser.send(method, path, params={f"q{abuser.dice.getrandbits(32):x}": "x" * 200})
+
+
+async def long_targets(abuser: Abuser) -> str:
+    """Paths and queries of many kilobytes, each another: of ids, for what remembers paths that it was asked for."""
+    odd = "%F0%9F%98%80" + f"{abuser.dice.getrandbits(64):x}" * abuser.dice.randrange(1, 600)
+    targets = [f"/orders/{odd}", f"/auth/users/{odd}", f"/orders?q={odd}", "/auth/users?" + "a&" * 999]
+    target = abuser.dice.choice(targets)
+    return await abuser.send("GET", URL(abuser.url(target), encoded=True), headers={"Authorization": "Bearer x"})
 
 
 async def deep_bodies(abuser: Abuser) -> str:
@@ -192,6 +219,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     junk_tokens,
     guesses,
     strangers,
+    long_targets,
     deep_bodies,
     large_bodies,
     endless_bodies,
@@ -207,7 +235,7 @@ async def abuse(*, seconds: float, seed: int = 1) -> Abused:
         auth = await servers.auth(BCRYPT_COST="4", **common)
         services = {"auth": auth, "orders": await servers.orders(auth, **common)}
         answers: dict[str, Counter[str]] = {kind.__name__: Counter() for kind in KINDS}
-        before = _memory(services)
+        before, curve = _memory(services), list[Look]()
         until = time.monotonic() + seconds
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
@@ -216,13 +244,20 @@ async def abuse(*, seconds: float, seed: int = 1) -> Abused:
                 while time.monotonic() < until:
                     answers[kind.__name__][await _answer(kind, abuser)] += 1
 
-            await asyncio.gather(*(caller(kind, number) for number in range(_CALLERS) for kind in KINDS))
+            async def watch() -> None:
+                while (left := until - time.monotonic()) > 0:
+                    pss = {name: memory.pss for name, memory in _memory(services).items()}
+                    curve.append(Look(round(seconds - left, 1), pss))
+                    await asyncio.sleep(min(left, seconds / _LOOKS))
+
+            await asyncio.gather(watch(), *(caller(kind, number) for number in range(_CALLERS) for kind in KINDS))
         await asyncio.sleep(_SETTLE)
         return Abused(
             seconds=seconds,
             answers={name: dict(sorted(counted.items())) for name, counted in answers.items()},
             before=before,
             after=_memory(services),
+            curve=curve,
         )
 
 
@@ -261,7 +296,7 @@ def main() -> int:
     found = asyncio.run(abuse(seconds=options.seconds, seed=options.seed))
     print(msgspec.json.format(msgspec.json.encode(found)).decode())
     for name, grown in found.growth.items():
-        print(f"{name}: grown by {grown:.1f} MB")
+        print(f"{name}: grown by {grown:.1f} MB, {found.late_growth[name]:.1f} of them in the second half")
     print("held" if found.held else "missed")
     return 0 if found.held else 1
 
