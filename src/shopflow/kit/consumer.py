@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from time import perf_counter
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, Final, Protocol, TypeAlias, assert_never
 
 from shopflow.kit import logs, traces
 from shopflow.kit.handlings import Handlings
@@ -76,6 +76,14 @@ class Park:
 Verdict: TypeAlias = Done | Retry | Wait | Park
 
 
+class Message(Protocol):
+    """What a handler sees of a message; what becomes of it with the broker is not the handler's."""
+
+    body: bytes
+    headers: Mapping[str, Any]
+    message_id: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """One queue and what is done with its messages.
@@ -86,7 +94,7 @@ class Work:
         pause: seconds that an uncounted copy waits when nobody knows better.
         wait_queue: the queue in which a copy waits for one of these delays, or the pause.
         parking_exchange: where messages go for good, under `parking_key`.
-        handle: decides about one body; problems it raises become verdicts by their kind.
+        handle: decides about one message; problems it raises become verdicts by their kind.
     """
 
     queue: str
@@ -95,7 +103,7 @@ class Work:
     wait_queue: Callable[[float], str]
     parking_exchange: str
     parking_key: str
-    handle: Callable[[bytes], Awaitable[Verdict]]
+    handle: Callable[[Message], Awaitable[Verdict]]
 
 
 class Consumer:
@@ -179,7 +187,7 @@ class Consumer:
     async def _judged(self, work: Work, delivery: Delivery) -> Verdict:
         try:
             async with asyncio.timeout(_DEADLINE):
-                return await work.handle(delivery.body)
+                return await work.handle(delivery)
         except Problem as problem:
             return _verdict_of(problem)
         except TimeoutError:

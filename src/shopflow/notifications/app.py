@@ -23,6 +23,8 @@ from shopflow.kit.postgres import Database
 from shopflow.kit.rabbitmq.publisher import Publisher
 from shopflow.kit.rate_limits import RateLimit, counts_at
 from shopflow.kit.service import Application, Dependency
+from shopflow.kit.trims import Trims
+from shopflow.notifications import unfinished
 from shopflow.notifications.channels import Channel, Outcome, Outgoing, Sighting, ses, sns, twilio
 from shopflow.notifications.channels.gate import Gate
 from shopflow.notifications.deliver import Deliver
@@ -36,9 +38,11 @@ from shopflow.notifications.resend import Resend
 from shopflow.notifications.resume import Resume
 from shopflow.notifications.routes import callbacks, routes
 from shopflow.notifications.settings import Settings
+from shopflow.notifications.sweep import Sweep
 
 NAME = "notification-service"
 MAX_BODY = 16 * 1024
+FORGET_EVERY = 60.0  # seconds; the table is small for as long as its finished rows are few
 
 
 class OpenedChannel:
@@ -116,6 +120,8 @@ def build(settings: Settings) -> Application:
         database, auth=auth, orders=orders, replayer=replay, metrics=metrics, interval=settings.replay_interval
     )
     resend = Resend(database, deliverer=deliver)
+    sweep = Sweep(database, publisher, metrics=metrics, after=settings.sweep_after)
+    forget = Trims(database, {"unfinished": unfinished.FORGET}, every=FORGET_EVERY)
     allow = authenticated(
         auth,
         per_user=RateLimit(settings.rate_limit, name="notifications", store=counts, metrics=metrics),
@@ -139,6 +145,8 @@ def build(settings: Settings) -> Application:
             drain,
             resume,
             resend,
+            sweep,
+            forget,
             *([topic] if topic else []),
         ],
         dependencies=[

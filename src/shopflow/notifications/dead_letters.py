@@ -32,7 +32,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 class Replayable(msgspec.Struct, frozen=True):
-    """A parked message on its way back. `times` says which parking of it this is."""
+    """A parked message on its way back. `times` says which parking of it this is, `copy` which copy of its event."""
 
     id: UUID
     routing_key: str
@@ -40,6 +40,7 @@ class Replayable(msgspec.Struct, frozen=True):
     headers: bytes
     body: bytes
     times: int
+    copy: int
 
 
 class Away(msgspec.Struct, frozen=True):
@@ -140,8 +141,14 @@ WITH chosen AS (
 ), noted AS (
     INSERT INTO dead_letter_actions (id, dead_letter_id, action, actor, reason)
     SELECT $2, id, 'replay', $3, $4 FROM chosen
+), kept AS (
+    INSERT INTO unfinished (event_id, message_id, headers, body)
+    SELECT inbox.event_id, message_id, headers, body
+    FROM chosen JOIN inbox ON inbox.event_id = chosen.event_id AND inbox.digest = chosen.digest
+    ON CONFLICT (event_id) DO UPDATE SET copies = unfinished.copies + 1, touched_at = clock_timestamp()
+    RETURNING copies
 )
-SELECT id, routing_key, message_id, headers, body, times FROM chosen
+SELECT id, routing_key, message_id, headers, body, times, coalesce((SELECT copies FROM kept), 0) AS copy FROM chosen
 """
 
 # A message that was parked again meanwhile is open again: that must not be hidden.

@@ -106,10 +106,10 @@ def parked(
         reason: why the consumer put it aside, if it says so.
     """
     return Parked(
-        routing_key=_text(routing_key),
-        message_id=_text(message_id or ""),
+        routing_key=storable(routing_key),
+        message_id=storable(message_id or ""),
         digest=sha256(body).digest(),
-        reason=_text(reason)[:LONGEST_REASON] if isinstance(reason, str) and reason else UNKNOWN,
+        reason=storable(reason)[:LONGEST_REASON] if isinstance(reason, str) and reason else UNKNOWN,
         attempts=min(max(retries, 0), _MOST_RETRIES) + 1 if isinstance(retries, int) else 0,
         told=told(body),
         headers=headers_as_json(headers),
@@ -133,7 +133,7 @@ def told(body: bytes) -> Told:
     payload = envelope.payload if isinstance(envelope.payload, dict) else {}
     return Told(
         event_id=_id(envelope.event_id),
-        event_type=_text(envelope.event_type)[:LONGEST_REASON] if isinstance(envelope.event_type, str) else None,
+        event_type=storable(envelope.event_type)[:LONGEST_REASON] if isinstance(envelope.event_type, str) else None,
         order_id=_id(payload.get("order_id")),
         user_id=_id(payload.get("user_id")),
     )
@@ -154,7 +154,7 @@ def readable(body: bytes, *, whole: bool) -> tuple[str, str]:
 
 def headers_as_json(headers: Mapping[str, Any]) -> bytes:
     """Headers as JSON that PostgreSQL takes. What JSON has no form for becomes an object with one `$` member."""
-    return msgspec.json.encode({_text(name): _json(value, 0) for name, value in headers.items()})
+    return msgspec.json.encode({storable(name): _json(value, 0) for name, value in headers.items()})
 
 
 def headers_to_replay(stored: bytes) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def _id(value: Any) -> UUID | None:
     return identifier(value) if isinstance(value, str) else None
 
 
-def _text(value: str) -> str:
-    """Without what PostgreSQL's texts cannot hold."""
+def storable(value: str) -> str:
+    """A text without what PostgreSQL's texts cannot hold."""
     return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
@@ -179,7 +179,7 @@ def _json(value: Any, depth: int) -> Any:
         case float():
             return value if isfinite(value) else {"$float": str(value)}
         case str():
-            return _text(value)
+            return storable(value)
         case bytes() | bytearray():
             return {"$base64": b64encode(value).decode()}
         case Decimal():
@@ -189,7 +189,7 @@ def _json(value: Any, depth: int) -> Any:
         case list() if depth < _DEEPEST:
             return [_json(each, depth + 1) for each in value]
         case dict() if depth < _DEEPEST:
-            return {_text(str(name)): _json(each, depth + 1) for name, each in value.items()}
+            return {storable(str(name)): _json(each, depth + 1) for name, each in value.items()}
         case _:
             return {"$other": type(value).__name__}
 

@@ -15,14 +15,16 @@ from shopflow.contracts.events import PAYLOADS, Envelope, EventType, Payload
 from shopflow.contracts.identity import Profile
 from shopflow.contracts.orders import Order
 from shopflow.kit import logs
-from shopflow.kit.consumer import Done, Park, Retry, Verdict, Wait
+from shopflow.kit.consumer import Done, Message, Park, Retry, Verdict, Wait
 from shopflow.kit.decoding import Decoder
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, Problem
-from shopflow.notifications import store
-from shopflow.notifications.message import Message, Renderer
+from shopflow.notifications import store, unfinished
+from shopflow.notifications.message import Message as Rendered
+from shopflow.notifications.message import Renderer
 from shopflow.notifications.notification import ChannelName, Progress, Standing, notification_id
+from shopflow.notifications.original import original
 from shopflow.notifications.store import Fresh, Received, Recorded
 
 T = TypeVar("T")
@@ -76,30 +78,30 @@ class React:
             "events_contradicting_total", "Events that came again under the same id with another content."
         )
 
-    async def handle(self, expected: EventType, body: bytes) -> Verdict:
+    async def handle(self, expected: EventType, message: Message) -> Verdict:
         """Handles one event.
 
         Args:
             expected: the event type that belongs to the queue.
-            body: the event as it came.
+            message: the event as it came.
 
         Raises:
             Problem: when a neighbour or the own database cannot answer; the consumer knows what each kind means.
         """
         try:
-            envelope, payload = self._read(expected, body)
+            envelope, payload = self._read(expected, message.body)
         except Problem as problem:
             return Park(f"unreadable: {problem.code}")
-        event_id, digest = UUID(envelope.event_id), sha256(body).digest()
+        event_id, digest = UUID(envelope.event_id), sha256(message.body).digest()
         on_record = await store.received(self._database, event_id)
         if on_record is None:
-            refused = await self._record(expected, event_id, payload, digest=digest)
+            refused = await self._record(expected, event_id, payload, message, digest=digest)
             if refused is not None:
                 return refused
             on_record = await store.received(self._database, event_id)
-        return await self._deliver(event_id, on_record, digest=digest)
+        return await self._deliver(event_id, on_record, message, digest=digest)
 
-    async def _deliver(self, event_id: UUID, on_record: Received | None, *, digest: bytes) -> Verdict:
+    async def _deliver(self, event_id: UUID, on_record: Received | None, message: Message, *, digest: bytes) -> Verdict:
         """Delivers what is on record side by side; what an event says when it comes again is not looked at (E-3)."""
         if on_record is None:
             return Retry("record_not_found")
@@ -107,7 +109,15 @@ class React:
             self._contradictions.inc()
             self._log.warning("event_contradicts_record", event_id=str(event_id))
         tries = (self._deliverer.deliver(notification) for notification in on_record.notifications)
-        return _verdict(_all_or_raise(await asyncio.gather(*tries, return_exceptions=True)))
+        verdict = _verdict(_all_or_raise(await asyncio.gather(*tries, return_exceptions=True)))
+        if isinstance(verdict, Wait) and on_record.digest == digest and not await self._goes_on(event_id, message):
+            return Done()
+        return verdict
+
+    async def _goes_on(self, event_id: UUID, message: Message) -> bool:
+        """Whether this copy has to come again; not when a newer one does, which the sweeper or an operator made."""
+        kept = original(message.body, message.headers, message_id=message.message_id)
+        return await unfinished.goes_on(self._database, event_id, kept)
 
     def _read(self, expected: EventType, body: bytes) -> tuple[Envelope, Payload]:
         if len(body) > MAX_EVENT:
@@ -120,7 +130,9 @@ class React:
         payload: Payload = self._payloads[expected].decode(bytes(envelope.payload))
         return envelope, payload
 
-    async def _record(self, kind: EventType, event_id: UUID, payload: Payload, *, digest: bytes) -> Verdict | None:
+    async def _record(
+        self, kind: EventType, event_id: UUID, payload: Payload, message: Message, *, digest: bytes
+    ) -> Verdict | None:
         """Fetches, renders and records; answers a verdict when there is nobody or nothing to notify about."""
         order_id, user_id = UUID(payload.order_id), UUID(payload.user_id)
         order, profile = await self._order_and_profile(order_id, user_id)
@@ -140,6 +152,7 @@ class React:
             outcome="notified" if fresh else "no_recipient",
             digest=digest,
             fresh=fresh,
+            original=original(message.body, message.headers, message_id=message.message_id),
         )
         return None
 
@@ -162,7 +175,7 @@ def _all_or_raise(results: Sequence[T | BaseException]) -> list[T]:
     return [each for each in results if not isinstance(each, BaseException)]
 
 
-def _notifications(event_id: UUID, message: Message, profile: Profile) -> list[Fresh]:
+def _notifications(event_id: UUID, message: Rendered, profile: Profile) -> list[Fresh]:
     """An e-mail always, an SMS where there is a phone number (PRD 5.1)."""
     email = Fresh(
         id=notification_id(event_id, ChannelName.EMAIL),

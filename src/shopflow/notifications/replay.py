@@ -18,6 +18,7 @@ from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Unroutable
 from shopflow.kit.rabbitmq.subscriber import repeatable
 from shopflow.notifications import dead_letters
 from shopflow.notifications.dead_letters import Filter, Replayable
+from shopflow.notifications.original import numbered
 from shopflow.notifications.parking import headers_to_replay, source_queue
 
 MOST: Final = 1000
@@ -109,7 +110,7 @@ class Replay:
 
     async def _publish(self, letter: Replayable) -> None:
         queue = source_queue(letter.routing_key) or ""
-        headers = repeatable(headers_to_replay(letter.headers))
+        headers = numbered(repeatable(headers_to_replay(letter.headers)), letter.copy)
         try:
             await self._wire.publish("", queue, letter.body, message_id=letter.message_id, headers=headers)
         except (BrokerUnavailable, Unroutable) as error:

@@ -56,6 +56,16 @@ def _interval(text: str) -> float:
     return seconds
 
 
+def _sweep_after(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86400:
+        raise ValueError("must be seconds such as 300, above 0 and at most 86400")
+    return seconds
+
+
 def _topic(text: str) -> str:
     if not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]{1,256}", text, re.ASCII):
         raise ValueError("must be the ARN of a topic such as arn:aws:sns:us-east-1:123456789012:ses-events")
@@ -141,6 +151,10 @@ class Settings(ServiceSettings):
     replay_interval: float = setting(
         "NOTIFICATION_REPLAY_INTERVAL", "seconds between looks whether the neighbour is back whose absence parked "
         "events, which are replayed then; 0: operators replay them", parse=_interval, default="5",
+    )  # fmt: skip
+    sweep_after: float = setting(
+        "NOTIFICATION_SWEEP_AFTER", "seconds without a sign of work after which an unfinished event is brought back to "
+        "its queue; two minutes at least where mail is real", parse=_sweep_after, default="300",
     )  # fmt: skip
     queue_type: str = setting(
         "RABBITMQ_QUEUE_TYPE", "type of the queues it declares: quorum or classic, the same for every service",

@@ -14,6 +14,7 @@ from shopflow.kit.pages import Position, bounds
 from shopflow.kit.postgres import Connection, Row, rows_changed
 from shopflow.notifications.bodies import NotificationDetail, NotificationSummary
 from shopflow.notifications.notification import ChannelName, DeliveryStatus
+from shopflow.notifications.original import Original
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -136,6 +137,9 @@ WITH received AS (
 ), stored AS (
     INSERT INTO notifications (id, user_id, order_id, channel, type, recipient, subject, body)
     SELECT id, $4, $3, channel, type, recipient, subject, body FROM fresh
+), kept AS (
+    INSERT INTO unfinished (event_id, message_id, headers, body)
+    SELECT event_id, $14, $15::jsonb, $16::bytea FROM received WHERE EXISTS (SELECT FROM fresh)
 )
 INSERT INTO deliveries (notification_id, event_id, text) SELECT id, $1, text FROM fresh
 """
@@ -249,10 +253,17 @@ async def record(
     outcome: str,
     digest: bytes,
     fresh: Sequence[Fresh],
+    original: Original,
 ) -> None:
-    """Records an event with its notifications, all or nothing; an event on record already stays as it is."""
+    """Records an event with its notifications, all or nothing; an event on record already stays as it is.
+
+    The message that brought it is kept beside them, for as long as one of them is not final.
+    """
     columns = [[getattr(each, name) for each in fresh] for name in Fresh.__struct_fields__]
-    await connection.execute(_RECORD, event_id, event_type, order_id, user_id, outcome, digest, *columns)
+    await connection.execute(
+        _RECORD, event_id, event_type, order_id, user_id, outcome, digest, *columns,
+        original.message_id, original.headers, original.body,
+    )  # fmt: skip
 
 
 async def claim(

@@ -45,7 +45,7 @@ async def main(broker_url: str, database_url: str) -> None:
         wait_queue=CREATED.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE,
         parking_key=CREATED.dead_letter_key,
-        handle=handle,
+        handle=lambda message: handle(message.body),
     )
     consumer = Consumer(
         broker_url,

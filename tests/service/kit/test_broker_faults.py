@@ -67,7 +67,7 @@ def make_consumer(
         wait_queue=CREATED.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE,
         parking_key=CREATED.dead_letter_key,
-        handle=handle,
+        handle=lambda message: handle(message.body),
     )
     topology = consumer_topology("quorum", delays)
     return Consumer(url, works=[work], topology=topology, publisher=publisher, metrics=metrics or Metrics())

@@ -159,7 +159,7 @@ def make_consumer(
         wait_queue=CREATED.wait_queue,
         parking_exchange=DEAD_LETTER_EXCHANGE,
         parking_key=CREATED.dead_letter_key,
-        handle=handle,
+        handle=lambda message: handle(message.body),
     )
     return Consumer(
         broker_url,

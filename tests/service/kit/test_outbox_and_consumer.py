@@ -67,7 +67,7 @@ async def consume(broker_url: str, publisher: Publisher) -> AsyncIterator[Consum
                 wait_queue=CREATED.wait_queue,
                 parking_exchange=DEAD_LETTER_EXCHANGE,
                 parking_key=CREATED.dead_letter_key,
-                handle=handle,
+                handle=lambda message: handle(message.body),
             )
             consumer = Consumer(broker_url, works=[work], topology=TOPOLOGY, publisher=publisher, metrics=Metrics())
             await consumer.open()

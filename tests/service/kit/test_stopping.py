@@ -98,7 +98,8 @@ async def test_a_service_ends_in_time_though_its_broker_hangs_and_a_message_is_b
     publisher = Publisher(broker_url, name="copies", topology=TOPOLOGY, metrics=metrics)
     work = Work(
         queue=CREATED.queue, delays=[], pause=PAUSE_DELAY, wait_queue=CREATED.wait_queue,
-        parking_exchange=DEAD_LETTER_EXCHANGE, parking_key=CREATED.dead_letter_key, handle=never_done,
+        parking_exchange=DEAD_LETTER_EXCHANGE, parking_key=CREATED.dead_letter_key,
+        handle=lambda message: never_done(message.body),
     )  # fmt: skip
     consumer = Consumer(broker_url, works=[work], topology=TOPOLOGY, publisher=publisher, metrics=metrics)
     first = Slow()

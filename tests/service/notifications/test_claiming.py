@@ -14,8 +14,10 @@ from shopflow.notifications import store
 from shopflow.notifications.channels import twilio
 from shopflow.notifications.deliver import Deliver
 from shopflow.notifications.notification import ChannelName, DeliveryStatus, Progress
+from shopflow.notifications.original import Original
 from shopflow.notifications.store import Claim, Ending, Fresh, Recorded
 
+ORIGINAL = Original("m", b"{}", b"{}")
 SENT = Ending("accepted", None, "ref", None, DeliveryStatus.SENT, error=None, exhausted=False, rest=0)
 FAILED = Ending("failed", "500", None, "away", DeliveryStatus.QUEUED, error=None, exhausted=False, rest=0)
 OVER = Ending("failed", "500", None, "away", DeliveryStatus.FAILED, error="500: away", exhausted=True, rest=0)
@@ -44,7 +46,9 @@ async def queued(database: Database, event_id: UUID) -> Recorded:
 async def record(database: Database, event_id: UUID, *, text: str = "Hello") -> None:
     fresh = Fresh(uuid4(), ChannelName.SMS, "order_created", "+15551234567", None, text, None)
     about: dict[str, Any] = {"event_type": "OrderCreated", "order_id": uuid4(), "user_id": uuid4()}
-    await store.record(database, event_id=event_id, outcome="notified", digest=b"d", fresh=[fresh], **about)
+    await store.record(
+        database, event_id=event_id, outcome="notified", digest=b"d", fresh=[fresh], original=ORIGINAL, **about
+    )
 
 
 async def read(database: Database, event_id: UUID) -> Recorded:

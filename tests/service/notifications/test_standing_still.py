@@ -15,11 +15,13 @@ from shopflow.notifications.channels import Channel, twilio
 from shopflow.notifications.channels.gate import Gate
 from shopflow.notifications.deliver import LEASE, Deliver
 from shopflow.notifications.notification import ChannelName, Progress
+from shopflow.notifications.original import Original
 from shopflow.notifications.store import Fresh, Recorded
 
 pytestmark = pytest.mark.row("K20")
 
 EVENT = uuid4()
+ORIGINAL = Original("m", b"{}", b"{}")
 
 
 class Clock:
@@ -53,7 +55,9 @@ async def sms(providers: aiohttp.ClientSession) -> AsyncIterator[Channel]:
 async def queued(database: Database) -> Recorded:
     fresh = Fresh(uuid4(), ChannelName.SMS, "order_created", "+15551234567", None, "Hello", None)
     about: dict[str, Any] = {"event_type": "OrderCreated", "order_id": uuid4(), "user_id": uuid4()}
-    await store.record(database, event_id=EVENT, outcome="notified", digest=b"d", fresh=[fresh], **about)
+    await store.record(
+        database, event_id=EVENT, outcome="notified", digest=b"d", fresh=[fresh], original=ORIGINAL, **about
+    )
     return await read(database)
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from shopflow.kit.consumer import Done, Verdict, Work, _delay
+from shopflow.kit.consumer import Done, Message, Verdict, Work, _delay
 
 
-async def handle(_: bytes) -> Verdict:
+async def handle(_: Message) -> Verdict:
     return Done()
 
 

@@ -76,6 +76,24 @@ class Publisher(Link):
                 self._broken.set()
             raise BrokerUnavailable(type(error).__name__) from error
 
+    async def waiting(self, queue: str) -> int:
+        """How many messages of a queue wait for a consumer.
+
+        Raises:
+            BrokerUnavailable: no connection, no answer within five seconds, or no such queue.
+        """
+        connection = self._connection
+        if connection is None or not self._up.is_set():
+            raise BrokerUnavailable("not connected")
+        try:
+            async with asyncio.timeout(_DEADLINE), connection.channel(publisher_confirms=False) as channel:
+                found = await channel.declare_queue(queue, passive=True)
+        except Exception as error:
+            if not is_loss(error):
+                raise
+            raise BrokerUnavailable(type(error).__name__) from error
+        return found.declaration_result.message_count or 0
+
     def _blocked(self) -> bool:
         return self._connection is not None and self._connection.blocked
 
