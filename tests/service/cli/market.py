@@ -33,6 +33,7 @@ from shopflow.kit.postgres import Database, Row
 from shopflow.notifications import dead_letters, parking, store
 from shopflow.notifications.app import build
 from shopflow.notifications.notification import ChannelName, notification_id
+from shopflow.notifications.original import original
 from shopflow.notifications.settings import Settings
 from shopflow.notifications.store import Fresh
 from shopflow.orders import app as orders_app
@@ -114,6 +115,7 @@ class Market:
                 database, event_id=known, event_type=event_type, order_id=UUID(order_id), user_id=row["user_id"],
                 outcome="notified" if recipient else "no_recipient", digest=sha256(row["body"]).digest(),
                 fresh=[email] if recipient else [],
+                original=original(row["body"], {}, message_id=str(known)),
             )  # fmt: skip
         if status != "queued":
             await self.theirs.rows(
