@@ -36,13 +36,14 @@ NOT EXISTS (
 )
 """
 
+# In no order, so that it ends with the first of many: after a purge all of them are idle.
 _SWEEP: Final = f"""
 WITH idle AS MATERIALIZED (
     SELECT event_id, event_type FROM unfinished JOIN inbox USING (event_id)
     WHERE touched_at < clock_timestamp() - make_interval(secs => $2 * power(2, least(copies - copy, {MOST_DOUBLED})))
       AND {_NOT_DONE} < clock_timestamp() - make_interval(secs => $2)
       AND {_NOT_PARKED}
-    ORDER BY touched_at LIMIT $1
+    LIMIT $1
     FOR UPDATE OF unfinished SKIP LOCKED
 )
 UPDATE unfinished SET copies = copies + 1, touched_at = clock_timestamp()
@@ -51,9 +52,10 @@ RETURNING unfinished.event_id, idle.event_type, message_id, headers, body, copie
 """  # noqa: S608 - constants of this file
 
 _OLDEST: Final = f"""
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(since)), 0)::float8
+SELECT extract(epoch FROM clock_timestamp() - since)::float8
 FROM unfinished JOIN inbox USING (event_id)
 WHERE {_NOT_DONE} IS NOT NULL AND {_NOT_PARKED}
+ORDER BY since LIMIT 1
 """  # noqa: S608 - constants of this file
 
 FORGET: Final = f"""
@@ -91,7 +93,7 @@ async def goes_on(connection: Connection, event_id: UUID, original: Original) ->
 
 
 async def sweep(connection: Connection, *, limit: int, after: float) -> Sequence[Idle]:
-    """Events that nobody touched for `after` seconds, those touched first first; nobody else gets them now.
+    """Events that nobody touched for `after` seconds; nobody else gets them now.
 
     One whose last copy was never seen is left alone for twice as long, then for four times, at most for 64 times.
     """
@@ -100,4 +102,4 @@ async def sweep(connection: Connection, *, limit: int, after: float) -> Sequence
 
 async def oldest(connection: Connection) -> float:
     """Seconds since the oldest unfinished event was recorded, or replayed; 0 when there is none."""
-    return float(await connection.fetchval(_OLDEST))
+    return float(await connection.fetchval(_OLDEST) or 0.0)

@@ -99,21 +99,26 @@ async def swept(shop: Shop) -> float:
 
 @pytest.mark.row("B-15")
 async def test_what_a_deleted_wait_queue_held_reaches_the_customer_once(opened: Opened) -> None:
-    shop = await opened(sweep_after=SOON)
-    order = shop.order()
+    """Two instances look after it."""
+    shop, other = await opened(sweep_after=SOON), await opened(sweep_after=SOON)
+    orders = [shop.order() for _ in range(5)]
     await shop.fail("sms", "throttle")
-    body = msgspec.json.encode(created(order)) + b" \n"
-    await shop.publish(body, message_id="m-1", headers={"own": "header"})
-    await until(lambda: _waits(shop))
+    for order in orders:
+        await shop.publish(created(order))
+
+    async def held() -> bool:
+        return await shop.waiting(WAITING) >= 5
+
+    await until(held)
     await shop.broker.queue_delete(WAITING)
     await shop.heal()
 
     async def sent() -> bool:
-        return await shop.states(order) == BOTH
+        return [await shop.states(order) for order in orders] == [BOTH] * 5
 
     await until(sent)
-    assert await swept(shop) >= 1
-    assert (len(await shop.messages("email")), len(await shop.messages("sms"))) == (1, 1)
+    assert await swept(shop) + await swept(other) >= 5
+    assert (len(await shop.messages("email")), len(await shop.messages("sms"))) == (5, 5)
 
 
 async def _waits(shop: Shop) -> bool:

@@ -14,6 +14,8 @@ CREATE TABLE unfinished (
     CONSTRAINT unfinished_copy_was_made CHECK (copy BETWEEN 0 AND copies)
 );
 
+CREATE INDEX idx_unfinished_since ON unfinished (since);
+
 COMMENT ON TABLE unfinished IS 'removed once every notification of the event is sent or has failed';
 COMMENT ON COLUMN unfinished.touched_at IS 'when a copy of the message was here last, or was made';
 COMMENT ON COLUMN unfinished.copies IS 'how many copies were made beside the one from the exchange, each with a number';
