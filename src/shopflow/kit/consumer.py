@@ -16,6 +16,7 @@ from shopflow.kit import logs, traces
 from shopflow.kit.handlings import Handlings
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, Problem
+from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.legible import UNREADABLE
 from shopflow.kit.rabbitmq.link import Declared
 from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher, Unroutable
@@ -116,6 +117,7 @@ class Consumer:
         publisher: where copies go; opened and closed by whoever made it.
         metrics: counts of verdicts, messages in flight, time of handling.
         handlings: counts messages that kill the process; without it nothing but the broker's limit ends a crash loop.
+        connect: makes a connection to the broker.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Consumer:
         publisher: Publisher,
         metrics: Metrics,
         handlings: Handlings | None = None,
+        connect: Callable[..., Connection] = Connection,
     ) -> None:
         self._handlings = handlings
         self._works = {work.queue: work for work in works}
@@ -148,6 +151,7 @@ class Consumer:
             queues=list(self._works),
             receive=self._receive,
             prefetch=PREFETCH,
+            connect=connect,
         )
 
     async def open(self) -> None:

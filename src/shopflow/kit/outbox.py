@@ -7,7 +7,7 @@ loses nothing. Rows about the same subject go out in the order in which they wer
 
 import asyncio
 from collections.abc import Sequence
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -104,7 +104,7 @@ class Relay:
         self._id = uuid4()
         self._woken = asyncio.Event()
         self._closing = False
-        self._next_look = monotonic()
+        self._next_look = 0.0
         self._task: asyncio.Task[None] | None = None
         self._headers = msgspec.json.Decoder(dict[str, str])
         self._log = logs.logger("outbox")
@@ -210,9 +210,10 @@ class Relay:
 
     async def _look_if_due(self) -> None:
         """Refreshes the metrics of the backlog, and drops rows that have been published for a week."""
-        if monotonic() < self._next_look:
+        now = asyncio.get_running_loop().time()
+        if now < self._next_look:
             return
-        self._next_look = monotonic() + LOOK
+        self._next_look = now + LOOK
         backlog = await self._database.fetchrow(BACKLOG)
         if backlog is not None:
             self._depth.set(backlog["depth"])

@@ -4,6 +4,7 @@ A message is acknowledged after its row is committed; one that comes twice opens
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from shopflow.contracts.topology import DEAD_LETTER_QUEUE
@@ -12,6 +13,7 @@ from shopflow.kit.consumer import ATTEMPT, REASON
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Problem
+from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.link import Declared
 from shopflow.kit.rabbitmq.subscriber import Delivery, Subscriber
 from shopflow.notifications import dead_letters, parking
@@ -29,9 +31,18 @@ class Drain:
         database: where the table is.
         topology: declared before consuming.
         metrics: a count of what was kept.
+        connect: makes a connection to the broker.
     """
 
-    def __init__(self, url: str, database: Database, *, topology: Declared, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        url: str,
+        database: Database,
+        *,
+        topology: Declared,
+        metrics: Metrics,
+        connect: Callable[..., Connection] = Connection,
+    ) -> None:
         self._database = database
         self._log = logs.logger("drain")
         self._kept = metrics.counter("dead_letters_total", "Parked messages by what was done about them.", ("action",))
@@ -43,6 +54,7 @@ class Drain:
             queues=[DEAD_LETTER_QUEUE],
             receive=self._receive,
             prefetch=_PREFETCH,
+            connect=connect,
         )
 
     async def open(self) -> None:

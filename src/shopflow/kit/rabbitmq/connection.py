@@ -5,7 +5,6 @@ It stands between the socket and the AMQP library and sees every frame that come
 
 import asyncio
 import struct
-from time import monotonic
 from typing import Any, Final
 
 import aio_pika
@@ -44,7 +43,7 @@ class Connection(aio_pika.Connection):
 
     @property
     def heard_at(self) -> float:
-        """When anything came at last, by a clock that never goes back; 0 before that."""
+        """When anything came at last, by the loop's clock; 0 before that."""
         return 0.0 if self._frames.reader is None else self._frames.reader.heard_at
 
     def abandon(self) -> None:
@@ -88,7 +87,7 @@ class _Reader(asyncio.StreamReader):
     async def _frame(self) -> bytes:
         head = await self._source.readexactly(_HEAD.size)
         kind, channel, size = _HEAD.unpack(head)
-        self.heard_at = monotonic()
+        self.heard_at = asyncio.get_running_loop().time()
         rest = await self._source.readexactly(size + 1)
         if kind == constants.FRAME_HEADER:
             header = legible(rest[:-1])

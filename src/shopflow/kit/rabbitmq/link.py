@@ -7,8 +7,7 @@ subscriber have connections of their own, so that a blocked publisher never stop
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping, Sequence
-from time import monotonic
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import aio_pika
@@ -74,10 +73,20 @@ class Link(ABC):
         name: what it is for, in logs and metrics and on the broker's side.
         topology: declared each time before anything else.
         metrics: where its state is shown.
+        connect: makes the connection, not yet opened, from its URL.
     """
 
-    def __init__(self, url: str, *, name: str, topology: Declared, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        topology: Declared,
+        metrics: Metrics,
+        connect: Callable[..., Connection] = Connection,
+    ) -> None:
         self._url = url
+        self._connect = connect
         self._name = name
         self._topology = topology
         self._up = asyncio.Event()
@@ -112,7 +121,7 @@ class Link(ABC):
     async def _supervise(self) -> None:
         pause, longest = _BACK_OFF
         while True:
-            began = monotonic()
+            began = asyncio.get_running_loop().time()
             try:
                 await self._live()
             except Exception as error:  # noqa: BLE001 - whatever ended a connection, the next one is tried
@@ -125,7 +134,9 @@ class Link(ABC):
                 )
             if self._closing:  # a cancellation that meets a failing connect is swallowed by Python 3.11's wait_for
                 return
-            if monotonic() - began >= _STEADY:  # one that was lost at once is as bad as none: no tight loop of both
+            if (
+                asyncio.get_running_loop().time() - began >= _STEADY
+            ):  # one that was lost at once is as bad as none: no tight loop of both
                 pause = _BACK_OFF[0]
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, longest)
@@ -134,7 +145,7 @@ class Link(ABC):
         """One life of the connection: from connecting until something of it closes."""
         self._broken.clear()
         url = aio_pika.connection.make_url(self._url, heartbeat=_HEARTBEAT)
-        connection = Connection(url, client_properties={"connection_name": self._name})
+        connection = self._connect(url, client_properties={"connection_name": self._name})
         try:
             await connection.connect(timeout=_CONNECT_DEADLINE)
             async with asyncio.timeout(_PREPARE_DEADLINE):

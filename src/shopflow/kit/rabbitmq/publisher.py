@@ -1,7 +1,7 @@
 """Publishing to RabbitMQ: persistent, mandatory, and not done before the broker has confirmed (C4)."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aio_pika
@@ -29,8 +29,16 @@ class Publisher(Link):
     _channel: AbstractChannel | None = None
     _connection: Connection | None = None
 
-    def __init__(self, url: str, *, name: str, topology: Declared, metrics: Metrics) -> None:
-        super().__init__(url, name=name, topology=topology, metrics=metrics)
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        topology: Declared,
+        metrics: Metrics,
+        connect: Callable[..., Connection] = Connection,
+    ) -> None:
+        super().__init__(url, name=name, topology=topology, metrics=metrics, connect=connect)
         blocked = metrics.gauge("broker_blocked", "Whether the broker takes nothing from us: an alarm.", ("link",))
         blocked.labels(name).set_function(self._blocked)
 

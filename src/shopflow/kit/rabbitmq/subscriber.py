@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from time import monotonic
 from typing import Any, Final, TypeVar
 
 import aio_pika
@@ -66,8 +65,9 @@ class Subscriber(Link):
         queues: Sequence[str],
         receive: Callable[[str, Delivery], Awaitable[None]],
         prefetch: int,
+        connect: Callable[..., Connection] = Connection,
     ) -> None:
-        super().__init__(url, name=name, topology=topology, metrics=metrics)
+        super().__init__(url, name=name, topology=topology, metrics=metrics, connect=connect)
         self._queues = tuple(queues)
         self._receive = receive
         self._prefetch = prefetch
@@ -104,7 +104,7 @@ class Subscriber(Link):
         self._busy = dict.fromkeys(self._queues, 0)  # what the last life handed out still runs, and holds no slot here
         for name in self._queues:
             queue = await channel.get_queue(name, ensure=False)
-            self._heard[name] = monotonic()
+            self._heard[name] = asyncio.get_running_loop().time()
             self._consumers.append((queue, await queue.consume(self._taker(name))))
         return channel
 
@@ -136,7 +136,7 @@ class Subscriber(Link):
 
     def _quiet(self, seconds: float) -> list[str]:
         """Queues of which nothing came for some time though we could take more."""
-        since = monotonic() - seconds
+        since = asyncio.get_running_loop().time() - seconds
         return [
             name
             for name in self._queues
@@ -154,7 +154,7 @@ class Subscriber(Link):
         try:
             async with asyncio.timeout(_LONGEST_PROBE):
                 while not (await asyncio.wait([asked], timeout=_PROBE_DEADLINE))[0]:
-                    if connection.heard_at < monotonic() - _PROBE_DEADLINE:
+                    if connection.heard_at < asyncio.get_running_loop().time() - _PROBE_DEADLINE:
                         raise TimeoutError
             return asked.result()
         finally:
@@ -170,7 +170,7 @@ class Subscriber(Link):
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - a coroutine runs in a task
             self._running.add(task)
-            self._heard[queue] = monotonic()
+            self._heard[queue] = asyncio.get_running_loop().time()
             busy[queue] += 1
             try:
                 await self._receive(queue, Delivery(message))
