@@ -30,6 +30,7 @@ INSERT INTO notifications (id, user_id, channel, type, recipient, body)
 INSERT INTO inbox (event_id, event_type, order_id, user_id, digest, outcome)
     SELECT id, 'OrderCreated', id, id, '', 'notified' FROM notifications;
 INSERT INTO deliveries (notification_id, event_id) SELECT id, id FROM notifications;
+INSERT INTO unfinished (event_id, message_id, headers, body) SELECT id, 'x', '{}', 'x' FROM notifications;
 INSERT INTO attempts (id, notification_id, last) SELECT id, id, false FROM notifications;
 INSERT INTO resends (notification_id, original_id, actor, reason, due_at)
     SELECT id, id, 'cli:jane', 'x', 'infinity' FROM notifications;

@@ -7,15 +7,21 @@ from uuid import UUID
 from shopflow.kit.postgres import Connection, Row
 from shopflow.notifications.fate import Fate, Letter, Record, judged
 
-# Only what is not done: of a healthy shop no row. A queued notification is at work or rests until it is free.
+# Only what is not done: of a healthy shop no row. A queued notification is at work or rests until it is free; while its
+# channel cannot be used nobody claims it, but a copy of its event comes by.
 FATES: Final = """
 SELECT wanted.order_id, wanted.event_type, record.event_id, record.queued, record.recent,
        letter.id AS letter_id, letter.state, letter.reason, letter.recent AS letter_recent
 FROM unnest($1::uuid[], $2::text[]) AS wanted (order_id, event_type)
 LEFT JOIN LATERAL (
     SELECT inbox.event_id, count(*) FILTER (WHERE status = 'queued') AS queued,
-        coalesce(max(free_at) FILTER (WHERE status = 'queued'), '-infinity')
-            > clock_timestamp() - make_interval(secs => $3) AS recent
+        coalesce(
+            greatest(
+                max(free_at) FILTER (WHERE status = 'queued'),
+                (SELECT touched_at FROM unfinished WHERE unfinished.event_id = inbox.event_id)
+            ) > clock_timestamp() - make_interval(secs => $3),
+            false
+        ) AS recent
     FROM inbox
     LEFT JOIN deliveries ON deliveries.event_id = inbox.event_id
     LEFT JOIN notifications ON notifications.id = deliveries.notification_id

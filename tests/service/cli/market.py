@@ -50,6 +50,8 @@ UPDATE orders SET created_at = created_at - interval '1 hour', confirmed_at = co
 _THEIRS_AGES = """
 WITH aged AS (
     UPDATE deliveries SET free_at = free_at - interval '1 hour'
+), untouched AS (
+    UPDATE unfinished SET touched_at = touched_at - interval '1 hour'
 ), actions AS (
     UPDATE dead_letter_actions SET at = at - interval '1 hour'
 )

@@ -129,6 +129,13 @@ async def test_what_is_under_way_is_not_found_until_it_has_taken_too_long(market
     assert await market.findings() == {(placed, CREATED): "notification-unfinished"}
     await market.theirs.rows("UPDATE deliveries SET free_at = now() + interval '30 seconds'")
     assert await market.findings() == {}, "somebody works on it"
+    await market.an_hour_passes()
+    assert await market.findings() == {(placed, CREATED): "notification-unfinished"}
+    await market.theirs.rows("""
+        INSERT INTO unfinished (event_id, message_id, headers, body) SELECT event_id, 'x', '{}', 'x' FROM inbox
+        ON CONFLICT (event_id) DO UPDATE SET touched_at = now()
+    """)
+    assert await market.findings() == {}, "it comes by while its channel rests"
 
 
 async def test_a_replay_is_waited_for_and_then_found_lost(market: Market) -> None:
