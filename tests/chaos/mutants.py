@@ -70,7 +70,10 @@ MUTANTS = (
     ),
     Mutant(
         "somebody else's lease is not looked at",
-        (("notifications/store.py", "free_at <= clock_timestamp() AND ", ""),),
+        (
+            ("notifications/deliver.py", "notification.due_in > 0", "False"),
+            ("notifications/store.py", "free_at <= clock_timestamp() AND ", ""),
+        ),
         ("E-1",),
         "I4",
     ),

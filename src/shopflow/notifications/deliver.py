@@ -6,10 +6,10 @@ not due yet, nor through a channel that rests (R55).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final, TypeAlias, assert_never
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -39,7 +39,7 @@ from shopflow.notifications.notification import (
     Standing,
     error_message,
 )
-from shopflow.notifications.store import Claim, Ending, Recorded
+from shopflow.notifications.store import Claim, Ending, Event, Fresh, Recorded
 
 LEASE: Final = 30.0
 """Seconds a claim holds: longer than all calls of one attempt, so that a live process is never overtaken."""
@@ -136,26 +136,81 @@ class Deliver:
         if permit is None:
             return Standing(Progress.WAIT)
         try:
-            if permit.delay:
-                await asyncio.sleep(permit.delay)
-                if not gate.holds(permit):
-                    return Standing(Progress.WAIT)
             return await self._permitted(notification, gate, permit)
         finally:
             gate.leave(permit)
 
-    async def _permitted(self, notification: Recorded, gate: Gate, permit: Permit) -> Standing:
+    async def deliver_each(self, notifications: Sequence[Recorded]) -> list[Standing]:
+        """Tries once to deliver each of them that is due, side by side."""
+        return await _side_by_side(self.deliver(each) for each in notifications)
+
+    async def record_and_deliver(self, event: Event, fresh: Sequence[Fresh]) -> list[Standing] | None:
+        """Records an event that nobody knows yet and tries once to deliver what it leads to, side by side.
+
+        What may be sent at once is claimed by the very statement that records it.
+
+        Args:
+            event: what is recorded.
+            fresh: its notifications.
+
+        Returns:
+            None, when the event was on record already: then nothing was done.
+        """
+        permits = {each.id: self._gates[each.channel].enter(self._now()) for each in fresh}
         surely_ours_until = self._now() + _SURELY_OURS
-        last = notification.tries >= len(self._delays) and not permit.probe
+        claims = None
+        try:
+            claiming = [_claiming(each, permits[each.id]) for each in fresh]
+            claims = await store.record(self._database, event, claiming, lease=LEASE)
+        finally:
+            if claims is None:
+                self._leave(fresh, permits)
+        if claims is None:
+            return None
+        return await _side_by_side(
+            self._first(each, permits[each.id], claims.get(each.id), by=surely_ours_until) for each in fresh
+        )
+
+    def _leave(self, fresh: Sequence[Fresh], permits: Mapping[UUID, Permit | None]) -> None:
+        for each in fresh:
+            if (permit := permits[each.id]) is not None:
+                self._gates[each.channel].leave(permit)
+
+    async def _first(self, fresh: Fresh, permit: Permit | None, claim: Claim | None, *, by: float) -> Standing:
+        gate, notification = self._gates[fresh.channel], _recorded(fresh)
+        if permit is None:
+            return Standing(Progress.WAIT)
+        try:
+            if claim is None:
+                return await self._permitted(notification, gate, permit)
+            return await self._claimed(notification, gate, permit, claim, by=by)
+        finally:
+            gate.leave(permit)
+
+    async def _permitted(self, notification: Recorded, gate: Gate, permit: Permit) -> Standing:
+        if permit.delay:
+            await asyncio.sleep(permit.delay)
+            if not gate.holds(permit):
+                return Standing(Progress.WAIT)
+        surely_ours_until = self._now() + _SURELY_OURS
+        last = self._is_last(notification, permit)
         claim = await store.claim(self._database, notification, attempt_id=uuid4(), lease=LEASE, last=last)
         if claim is None:
             settled = await store.status(self._database, notification.id) is not DeliveryStatus.QUEUED
             return Standing(Progress.SETTLED if settled else Progress.WAIT)
+        return await self._claimed(notification, gate, permit, claim, by=surely_ours_until)
+
+    def _is_last(self, notification: Recorded, permit: Permit) -> bool:
+        return notification.tries >= len(self._delays) and not permit.probe
+
+    async def _claimed(
+        self, notification: Recorded, gate: Gate, permit: Permit, claim: Claim, *, by: float
+    ) -> Standing:
         with self._seconds.labels(notification.channel).time():
-            result = await self._attempt(notification, claim, by=surely_ours_until)
+            result = await self._attempt(notification, claim, by=by)
         if not isinstance(result, Suppressed | Late | GivenUp):
             gate.heard(permit, result.trouble if isinstance(result, Unread) else result, self._now())
-        enough = claim.doubts + 1 >= self._most_emails
+        enough, last = claim.doubts + 1 >= self._most_emails, self._is_last(notification, permit)
         progress = _progress(notification.channel, result, enough=enough, last=last, probe=permit.probe)
         ending = self._ending(notification, result, progress, counted=_counts(result) and not permit.probe)
         await self._finish(notification, claim, ending)
@@ -201,6 +256,35 @@ class Deliver:
             after=self._delays[notification.tries] if progress is Progress.RETRY else 0,
             counted=counted,
         )
+
+
+async def _side_by_side(tries: Iterable[Awaitable[Standing]]) -> list[Standing]:
+    """Raises only after all have ended: one channel's trouble must not leave the other's send running unattended."""
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    for each in results:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in results if not isinstance(each, BaseException)]
+
+
+def _claiming(fresh: Fresh, permit: Permit | None) -> Fresh:
+    """Claimed at once is only what need not wait for its pace: a claim must not run out while nothing is sent."""
+    at_once = permit is not None and not permit.delay
+    return msgspec.structs.replace(fresh, attempt_id=uuid4()) if at_once else fresh
+
+
+def _recorded(fresh: Fresh) -> Recorded:
+    return Recorded(
+        id=fresh.id,
+        channel=fresh.channel,
+        recipient=fresh.recipient,
+        subject=fresh.subject,
+        body=fresh.body,
+        text=fresh.text,
+        status=DeliveryStatus.QUEUED,
+        attempt_id=None,
+        exhausted=False,
+    )
 
 
 def _retries(tries: int) -> int:

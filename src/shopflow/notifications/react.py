@@ -6,7 +6,7 @@ Recording comes before sending (R49): whoever handles the event again finds the 
 import asyncio
 from collections.abc import Awaitable, Sequence
 from hashlib import sha256
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from shopflow.clients.auth import AuthClient
@@ -25,9 +25,7 @@ from shopflow.notifications.message import Message as Rendered
 from shopflow.notifications.message import Renderer
 from shopflow.notifications.notification import ChannelName, Progress, Standing, notification_id
 from shopflow.notifications.original import original
-from shopflow.notifications.store import Fresh, Received, Recorded
-
-T = TypeVar("T")
+from shopflow.notifications.store import Event, Fresh, Received, Recorded
 
 MAX_EVENT: Final = 1024 * 1024
 """Bytes of an event that is read at all: ours have less than a thousand (E-9)."""
@@ -36,9 +34,11 @@ _MAJOR: Final = "1."
 
 
 class Deliverer(Protocol):
-    """Whoever delivers one recorded notification."""
+    """Whoever records and delivers notifications."""
 
-    def deliver(self, notification: Recorded) -> Awaitable[Standing]: ...
+    def deliver_each(self, notifications: Sequence[Recorded]) -> Awaitable[list[Standing]]: ...
+
+    def record_and_deliver(self, event: Event, fresh: Sequence[Fresh]) -> Awaitable[list[Standing] | None]: ...
 
 
 class React:
@@ -95,21 +95,20 @@ class React:
         event_id, digest = UUID(envelope.event_id), sha256(message.body).digest()
         on_record = await store.received(self._database, event_id)
         if on_record is None:
-            refused = await self._record(expected, event_id, payload, message, digest=digest)
-            if refused is not None:
-                return refused
-            on_record = await store.received(self._database, event_id)
-        return await self._deliver(event_id, on_record, message, digest=digest)
+            verdict = await self._first(expected, event_id, payload, message, digest=digest)
+            if verdict is not None:
+                return verdict
+            on_record = await store.received(self._database, event_id)  # somebody else was faster
+        return await self._again(event_id, on_record, message, digest=digest)
 
-    async def _deliver(self, event_id: UUID, on_record: Received | None, message: Message, *, digest: bytes) -> Verdict:
+    async def _again(self, event_id: UUID, on_record: Received | None, message: Message, *, digest: bytes) -> Verdict:
         """Delivers what is on record side by side; what an event says when it comes again is not looked at (E-3)."""
         if on_record is None:
             return Retry("record_not_found")
         if on_record.digest != digest:
             self._contradictions.inc()
             self._log.warning("event_contradicts_record", event_id=str(event_id))
-        tries = (self._deliverer.deliver(notification) for notification in on_record.notifications)
-        verdict = _verdict(_all_or_raise(await asyncio.gather(*tries, return_exceptions=True)))
+        verdict = _verdict(await self._deliverer.deliver_each(on_record.notifications))
         if isinstance(verdict, Wait) and on_record.digest == digest and not await self._goes_on(event_id, message):
             return Done()
         return verdict
@@ -130,10 +129,10 @@ class React:
         payload: Payload = self._payloads[expected].decode(bytes(envelope.payload))
         return envelope, payload
 
-    async def _record(
+    async def _first(
         self, kind: EventType, event_id: UUID, payload: Payload, message: Message, *, digest: bytes
     ) -> Verdict | None:
-        """Fetches, renders and records; answers a verdict when there is nobody or nothing to notify about."""
+        """Fetches, renders, records and delivers; None when the event has come on record meanwhile."""
         order_id, user_id = UUID(payload.order_id), UUID(payload.user_id)
         order, profile = await self._order_and_profile(order_id, user_id)
         if order is None:
@@ -143,18 +142,12 @@ class React:
         fresh: Sequence[Fresh] = ()
         if profile is not None:
             fresh = _notifications(event_id, self._renderer.render(payload, order, profile), profile)
-        await store.record(
-            self._database,
-            event_id=event_id,
-            event_type=kind,
-            order_id=order_id,
-            user_id=user_id,
-            outcome="notified" if fresh else "no_recipient",
-            digest=digest,
-            fresh=fresh,
-            original=original(message.body, message.headers, message_id=message.message_id),
+        outcome = "notified" if fresh else "no_recipient"
+        kept = original(message.body, message.headers, message_id=message.message_id)
+        standings = await self._deliverer.record_and_deliver(
+            Event(event_id, kind, order_id, user_id, outcome, digest, kept), fresh
         )
-        return None
+        return None if standings is None else _verdict(standings)
 
     async def _order_and_profile(self, order_id: UUID, user_id: UUID) -> tuple[Order | None, Profile | None]:
         order, profile = await asyncio.gather(
@@ -165,14 +158,6 @@ class React:
         if isinstance(profile, BaseException):
             raise profile
         return order, profile
-
-
-def _all_or_raise(results: Sequence[T | BaseException]) -> list[T]:
-    """Raises only after all have ended: one channel's trouble must not leave the other's send running unattended."""
-    for each in results:
-        if isinstance(each, BaseException):
-            raise each
-    return [each for each in results if not isinstance(each, BaseException)]
 
 
 def _notifications(event_id: UUID, message: Rendered, profile: Profile) -> list[Fresh]:

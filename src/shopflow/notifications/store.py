@@ -1,6 +1,6 @@
 """The statements of notification-service. Each constant is named for what it returns or does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -85,7 +85,7 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Fresh(msgspec.Struct, frozen=True):
-    """A notification to be recorded. `text` is an e-mail's plain part."""
+    """A notification to be recorded. `text` is an e-mail's plain part; `attempt_id` claims it at once."""
 
     id: UUID
     channel: ChannelName
@@ -94,6 +94,19 @@ class Fresh(msgspec.Struct, frozen=True):
     subject: str | None
     body: str
     text: str | None
+    attempt_id: UUID | None = None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event to be recorded: what it is about, what it leads to, the digest of its bytes, and what brought it."""
+
+    event_id: UUID
+    event_type: str
+    order_id: UUID
+    user_id: UUID
+    outcome: str
+    digest: bytes
+    original: Original
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -131,17 +144,29 @@ WITH received AS (
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id
 ), fresh AS (
-    SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
-        AS row (id, channel, type, recipient, subject, body, text)
+    SELECT * FROM unnest(
+        $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::uuid[]
+    ) AS row (id, channel, type, recipient, subject, body, text, attempt_id)
     WHERE EXISTS (SELECT FROM received)
 ), stored AS (
     INSERT INTO notifications (id, user_id, order_id, channel, type, recipient, subject, body)
     SELECT id, $4, $3, channel, type, recipient, subject, body FROM fresh
 ), kept AS (
     INSERT INTO unfinished (event_id, message_id, headers, body)
-    SELECT event_id, $14, $15::jsonb, $16::bytea FROM received WHERE EXISTS (SELECT FROM fresh)
+    SELECT event_id, $16, $17::jsonb, $18::bytea FROM received WHERE EXISTS (SELECT FROM fresh)
+), delivery AS (
+    INSERT INTO deliveries (notification_id, event_id, text, attempt_id, free_at)
+    SELECT id, $1, text, attempt_id,
+        clock_timestamp() + CASE WHEN attempt_id IS NULL THEN '0' ELSE make_interval(secs => $7) END
+    FROM fresh
+), attempt AS (
+    INSERT INTO attempts (id, notification_id, last)
+    SELECT attempt_id, id, false FROM fresh WHERE attempt_id IS NOT NULL
 )
-INSERT INTO deliveries (notification_id, event_id, text) SELECT id, $1, text FROM fresh
+SELECT fresh.id, suppressions.cause
+FROM received
+LEFT JOIN fresh ON attempt_id IS NOT NULL
+LEFT JOIN suppressions ON suppressions.channel = fresh.channel AND suppressions.recipient = fresh.recipient
 """
 
 # Whether a notification may be tried is decided by its row of `deliveries` alone: a row that changes while somebody
@@ -244,26 +269,28 @@ async def received(connection: Connection, event_id: UUID) -> Received | None:
 
 
 async def record(
-    connection: Connection,
-    *,
-    event_id: UUID,
-    event_type: str,
-    order_id: UUID,
-    user_id: UUID,
-    outcome: str,
-    digest: bytes,
-    fresh: Sequence[Fresh],
-    original: Original,
-) -> None:
-    """Records an event with its notifications, all or nothing; an event on record already stays as it is.
+    connection: Connection, event: Event, fresh: Sequence[Fresh], *, lease: float
+) -> Mapping[UUID, Claim] | None:
+    """Records an event with its notifications, all or nothing; those that come with an attempt are claimed by it.
 
     The message that brought it is kept beside them, for as long as one of them is not final.
+
+    Returns:
+        The claims by notification. None for an event on record already, which stays as it is.
     """
+    *about, original = msgspec.structs.astuple(event)
     columns = [[getattr(each, name) for each in fresh] for name in Fresh.__struct_fields__]
-    await connection.execute(
-        _RECORD, event_id, event_type, order_id, user_id, outcome, digest, *columns,
-        original.message_id, original.headers, original.body,
-    )  # fmt: skip
+    rows = await connection.fetch(
+        _RECORD, *about, lease, *columns, original.message_id, original.headers, original.body
+    )
+    if not rows:
+        return None
+    causes = {row["id"]: row["cause"] for row in rows}
+    return {
+        each.id: Claim(each.attempt_id, 0, None, spent=False, suppressed=causes[each.id])
+        for each in fresh
+        if each.attempt_id is not None
+    }
 
 
 async def claim(

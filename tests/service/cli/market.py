@@ -35,7 +35,7 @@ from shopflow.notifications.app import build
 from shopflow.notifications.notification import ChannelName, notification_id
 from shopflow.notifications.original import original
 from shopflow.notifications.settings import Settings
-from shopflow.notifications.store import Fresh
+from shopflow.notifications.store import Event, Fresh
 from shopflow.orders import app as orders_app
 from shopflow.orders.announcement import event_id
 
@@ -113,12 +113,11 @@ class Market:
         known = under or event_id(UUID(order_id), event_type)
         email = Fresh(notification_id(known, EMAIL), EMAIL, "order_created", "x@example.com", "Hello", "<p>", "Hello")
         async with opened(self.settings.database_url) as database:
-            await store.record(
-                database, event_id=known, event_type=event_type, order_id=UUID(order_id), user_id=row["user_id"],
-                outcome="notified" if recipient else "no_recipient", digest=sha256(row["body"]).digest(),
-                fresh=[email] if recipient else [],
-                original=original(row["body"], {}, message_id=str(known)),
+            event = Event(
+                known, event_type, UUID(order_id), row["user_id"], "notified" if recipient else "no_recipient",
+                sha256(row["body"]).digest(), original(row["body"], {}, message_id=str(known)),
             )  # fmt: skip
+            await store.record(database, event, [email] if recipient else [], lease=30)
         if status != "queued":
             await self.theirs.rows(
                 "UPDATE notifications SET status = $2, provider_ref = 'x', sent_at = now() WHERE id = $1",

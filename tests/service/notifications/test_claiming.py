@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from shopflow.kit.metrics import Metrics
@@ -15,7 +15,7 @@ from shopflow.notifications.channels import twilio
 from shopflow.notifications.deliver import Deliver
 from shopflow.notifications.notification import ChannelName, DeliveryStatus, Progress
 from shopflow.notifications.original import Original
-from shopflow.notifications.store import Claim, Ending, Fresh, Recorded
+from shopflow.notifications.store import Claim, Ending, Event, Fresh, Recorded
 
 ORIGINAL = Original("m", b"{}", b"{}")
 SENT = Ending("accepted", None, "ref", None, DeliveryStatus.SENT, error=None, exhausted=False, rest=0)
@@ -45,10 +45,8 @@ async def queued(database: Database, event_id: UUID) -> Recorded:
 
 async def record(database: Database, event_id: UUID, *, text: str = "Hello") -> None:
     fresh = Fresh(uuid4(), ChannelName.SMS, "order_created", "+15551234567", None, text, None)
-    about: dict[str, Any] = {"event_type": "OrderCreated", "order_id": uuid4(), "user_id": uuid4()}
-    await store.record(
-        database, event_id=event_id, outcome="notified", digest=b"d", fresh=[fresh], original=ORIGINAL, **about
-    )
+    event = Event(event_id, "OrderCreated", uuid4(), uuid4(), "notified", b"d", ORIGINAL)
+    await store.record(database, event, [fresh], lease=30)
 
 
 async def read(database: Database, event_id: UUID) -> Recorded:
@@ -78,6 +76,21 @@ async def test_an_event_recorded_by_many_at_once_is_recorded_once(database: Data
     await asyncio.gather(*(record(database, event_id, text=str(number)) for number in range(20)))
     assert await database.fetchval("SELECT count(*) FROM notifications") == 1
     assert (await read(database, event_id)).status is DeliveryStatus.QUEUED
+
+
+async def test_what_is_recorded_with_an_attempt_is_claimed_by_it_once(database: Database, event_id: UUID) -> None:
+    fresh = Fresh(uuid4(), ChannelName.SMS, "order_created", "+15551234567", None, "Hello", None)
+    event = Event(event_id, "OrderCreated", uuid4(), uuid4(), "notified", b"d", ORIGINAL)
+    await database.execute("INSERT INTO suppressions VALUES ('sms', '+15551234567', 'stop')")
+    attempted = [msgspec.structs.replace(fresh, attempt_id=uuid4()) for _ in range(10)]
+    won = await asyncio.gather(*(store.record(database, event, [each], lease=30) for each in attempted))
+    [claims] = [each for each in won if each is not None]
+    [attempt] = await database.fetch("SELECT id FROM attempts")
+    assert claims == {fresh.id: Claim(attempt["id"], 0, None, spent=False, suppressed="stop")}
+    found = await read(database, event_id)
+    assert (found.attempt_id, found.in_doubt, 0 < found.due_in <= 30) == (attempt["id"], True, True)
+    assert await claim(database, found) is None
+    assert await finish(database, found, claims[fresh.id], SENT)
 
 
 async def test_of_many_who_claim_at_once_one_wins(database: Database, queued: Recorded) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -16,7 +15,7 @@ from shopflow.notifications.channels.gate import Gate
 from shopflow.notifications.deliver import LEASE, Deliver
 from shopflow.notifications.notification import ChannelName, Progress
 from shopflow.notifications.original import Original
-from shopflow.notifications.store import Fresh, Recorded
+from shopflow.notifications.store import Event, Fresh, Recorded
 
 pytestmark = pytest.mark.row("K20")
 
@@ -54,10 +53,8 @@ async def sms(providers: aiohttp.ClientSession) -> AsyncIterator[Channel]:
 @pytest.fixture
 async def queued(database: Database) -> Recorded:
     fresh = Fresh(uuid4(), ChannelName.SMS, "order_created", "+15551234567", None, "Hello", None)
-    about: dict[str, Any] = {"event_type": "OrderCreated", "order_id": uuid4(), "user_id": uuid4()}
-    await store.record(
-        database, event_id=EVENT, outcome="notified", digest=b"d", fresh=[fresh], original=ORIGINAL, **about
-    )
+    event = Event(EVENT, "OrderCreated", uuid4(), uuid4(), "notified", b"d", ORIGINAL)
+    await store.record(database, event, [fresh], lease=LEASE)
     return await read(database)
 
 

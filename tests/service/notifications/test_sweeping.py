@@ -22,7 +22,7 @@ from shopflow.notifications.app import build
 from shopflow.notifications.notification import ChannelName
 from shopflow.notifications.original import COPY, Original
 from shopflow.notifications.settings import Settings
-from shopflow.notifications.store import Fresh
+from shopflow.notifications.store import Event, Fresh
 from shopflow.notifications.sweep import SHORT, Sweep
 from shopflow.notifications.unfinished import Idle
 
@@ -69,11 +69,9 @@ async def record(database: Database) -> UUID:
         Fresh(uuid4(), channel, "order_created", "somebody", None, "Hello", None)
         for channel in (ChannelName.EMAIL, ChannelName.SMS)
     ]
-    about: dict[str, Any] = {"event_type": "OrderCreated", "order_id": uuid4(), "user_id": uuid4()}
     original = Original(str(event_id), b'{"own": "header", "x-shopflow-attempt": 2}', b"{}")
-    await store.record(
-        database, event_id=event_id, outcome="notified", digest=b"d", fresh=fresh, original=original, **about
-    )
+    event = Event(event_id, "OrderCreated", uuid4(), uuid4(), "notified", b"d", original)
+    await store.record(database, event, fresh, lease=30)
     await age(database, 1.5 * AFTER)
     return event_id
 
