@@ -145,12 +145,11 @@ class _Counted:
 class _Generation(Table):
     """Failures that were counted from one moment on: how often, and when last."""
 
-    __slots__ = ("at", "since")
+    __slots__ = ("since",)
 
     def __init__(self, most: int, since: float) -> None:
-        super().__init__(most)
+        super().__init__(most, timed=True)
         self.since = since
-        self.at = array("d", [since]) * len(self.counts)
 
 
 class _Failures:
