@@ -142,3 +142,33 @@ async def test_a_queue_without_messages_and_a_consumer_with_full_hands_are_left_
         assert (stalls(metrics), subscriber._busy is life) == (0, True)
         may_end.set()
         await asyncio.wait_for(busy.get(), 30)
+
+
+@pytest.mark.row("B-9")
+async def test_what_is_being_handled_goes_on_when_its_connection_is_lost(broker_url: str) -> None:
+    begun: asyncio.Queue[bool] = asyncio.Queue()
+    ended: asyncio.Queue[str] = asyncio.Queue()
+    may_end = asyncio.Event()
+
+    async def receive(_: str, delivery: Delivery) -> None:
+        begun.put_nowait(delivery.redelivered)
+        try:
+            await may_end.wait()  # as at a provider that has the message already
+        except asyncio.CancelledError:
+            ended.put_nowait("cancelled")
+            raise
+        ended.put_nowait("ended")
+        await delivery.acknowledge()
+
+    address = urlsplit(broker_url)
+    assert address.port is not None
+    proxy = Proxy("broker", port=address.port)
+    await proxy.open()
+    async with subscribed(broker_url.replace(f":{address.port}", f":{proxy.port}"), Metrics(), receive):
+        await send(broker_url, b"one")
+        assert await asyncio.wait_for(begun.get(), 30) is False
+        proxy.cut()
+        assert await asyncio.wait_for(begun.get(), 30) is True  # on the next connection
+        may_end.set()
+        assert [await asyncio.wait_for(ended.get(), 30) for _ in range(2)] == ["ended", "ended"]
+    await proxy.close()

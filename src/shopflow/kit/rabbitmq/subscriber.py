@@ -167,18 +167,22 @@ class Subscriber(Link):
         busy = self._busy
 
         async def take(message: AbstractIncomingMessage) -> None:
-            task = asyncio.current_task()
-            assert task is not None  # noqa: S101 - a coroutine runs in a task
-            self._running.add(task)
+            if self._closing:  # nobody would wait for its end: it stays the broker's
+                return
             self._heard[queue] = asyncio.get_running_loop().time()
             busy[queue] += 1
-            try:
-                await self._receive(queue, Delivery(message))
-            finally:
-                self._running.discard(task)
-                busy[queue] -= 1
+            # A task of ours: those of the library are cancelled with their connection, in the middle of a send.
+            task = asyncio.create_task(self._handled(queue, message, busy))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
         return take
+
+    async def _handled(self, queue: str, message: AbstractIncomingMessage, busy: dict[str, int]) -> None:
+        try:
+            await self._receive(queue, Delivery(message))
+        finally:
+            busy[queue] -= 1
 
 
 def repeatable(headers: Mapping[str, Any]) -> dict[str, Any]:
