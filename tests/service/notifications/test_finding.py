@@ -28,9 +28,9 @@ def listed(*, sid: str = "SM1", body: str = SMS.text, created: datetime = BEGAN)
     return {"sid": sid, "body": body, "date_created": at, "date_sent": None, "status": "queued", "to": SMS.to}
 
 
-def listing(*messages: dict[str, Any]) -> web.Response:
-    """Twilio's answer."""
-    return web.json_response({"messages": list(messages), "next_page_uri": None, "page": 0})
+def listing(*messages: dict[str, Any], further: str | None = None) -> web.Response:
+    """Twilio's answer; `further` is where it goes on."""
+    return web.json_response({"messages": list(messages), "next_page_uri": further, "page": 0})
 
 
 @pytest.fixture
@@ -93,6 +93,19 @@ async def test_nothing_another_text_or_an_older_message_is_not_found(
     find: Find, answer: Callable[[], web.Response]
 ) -> None:
     assert await find(answer()) is None
+
+
+FURTHER = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json?Page=1"
+
+
+async def test_a_list_that_goes_on_before_it_reaches_the_attempt_says_nothing(find: Find) -> None:
+    newer = listed(body="another", created=BEGAN + timedelta(minutes=3))
+    assert isinstance(await find(listing(newer, further=FURTHER)), Failed)
+
+
+async def test_a_list_that_goes_on_with_older_messages_is_read_far_enough(find: Find) -> None:
+    older = listed(body="another", created=BEGAN - timedelta(minutes=2))
+    assert await find(listing(older, further=FURTHER)) is None
 
 
 UNREADABLE = {

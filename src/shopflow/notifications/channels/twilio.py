@@ -37,7 +37,7 @@ from shopflow.notifications.notification import LONGEST_REFERENCE
 
 DEADLINES = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
 MOST_BYTES = 64 * 1024
-MOST_LISTED = 200
+MOST_LISTED = 1000  # the most that Twilio puts on a page
 MOST_BYTES_LISTED = 2 * 1024 * 1024
 CLOCKS_APART = timedelta(minutes=1)
 
@@ -63,9 +63,10 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """The newest messages from our number to one recipient."""
+    """The newest messages from our number to one recipient, newest first, and where older ones are."""
 
     messages: list[Listed]
+    next_page_uri: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -168,12 +169,20 @@ def _acceptance(status: int, body: bytes) -> Outcome:
     return InDoubt(reason=f"Twilio answered {status} without a message id")
 
 
-def _sighting(listing: Listing, text: str, since: datetime) -> Adopted | None:
-    """Tell our message from others to the same number. Trial accounts put words of Twilio's before the text."""
-    for each in listing.messages:
-        if each.body.endswith(text) and parsedate_to_datetime(each.date_created) >= since - CLOCKS_APART:
+def _sighting(listing: Listing, text: str, since: datetime) -> Adopted | Failed | None:
+    """Tell our message from others to the same number. Trial accounts put words of Twilio's before the text.
+
+    Newer messages may fill the page: then ours may be behind it, and that it is not seen must not send it again.
+    """
+    earliest = since - CLOCKS_APART
+    created = [parsedate_to_datetime(each.date_created) for each in listing.messages]
+    for each, at in zip(listing.messages, created, strict=True):
+        if each.body.endswith(text) and at >= earliest:
             return Adopted(provider_ref=each.sid[:LONGEST_REFERENCE])
-    return None
+    reaches = any(at < earliest for at in created)
+    if listing.next_page_uri is None or reaches:
+        return None
+    return Failed(code="list_too_long", reason="the list of messages goes on before it reaches the attempt")
 
 
 def _refusal(status: int, body: bytes, *, retry_after: str | None) -> Outcome:
