@@ -298,7 +298,7 @@ async def at_random(seed: int, *, source: Path, say: Say, seconds: float, orders
         probe = await scene.people.customer()
         seen = Seen("K23", "processes, links and servers at random", 0, 0.0)
         report.seen.append(seen)
-        async with Load(scene, customers=12 if orders else 6, pause=0.25 if orders else 0.4):
+        async with Load(scene, customers=12 if orders else 6, pause=0.5 if orders else 0.4):
             dice = Random(seed)  # noqa: S311 - a seed repeats a run
             await _thrown_about(scene, dice, seen, probe, say=say, until=monotonic() + seconds, orders=orders)
         await judged(scene, report)

@@ -38,6 +38,8 @@ READY_WITHIN = 60.0
 STOPPED_WITHIN = 15.0
 MESSAGES = 500_000
 """So many the provider remembers: all of a run's."""
+CONTENTS = 150_000
+"""Of so many it remembers the words, by which an SMS is found in its list, and its owner by the checker."""
 LADDER = "0.2,0.4,0.8"
 """Seconds between retries that a run need not wait for."""
 
@@ -294,7 +296,7 @@ async def opened(
             stack.enter_async_context(embedded_postgres.throwaway(options=options)),
             stack.enter_async_context(embedded_rabbitmq.throwaway()),
         )
-        provider = await stack.enter_async_context(sandbox.opened(keep=MESSAGES))
+        provider = await stack.enter_async_context(sandbox.opened(keep=MESSAGES, keep_content=CONTENTS))
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         dice = Random(seed)  # noqa: S311 - a seed repeats a run
         shop = Shop(folder, source, dice, postgres, rabbitmq, provider, http, ladder, reads, proxied)

@@ -29,7 +29,8 @@ FROM deliveries JOIN notifications ON id = notification_id
 WHERE status = 'queued' OR deliveries.event_id IN (SELECT event_id FROM inbox WHERE order_id = ANY ($1::uuid[]))
 """
 ATTEMPTS: Final = """
-SELECT attempts.* FROM attempts JOIN notifications ON id = notification_id WHERE status = 'queued' ORDER BY started_at
+SELECT attempts.* FROM attempts JOIN notifications ON notifications.id = notification_id
+WHERE status = 'queued' ORDER BY started_at
 """
 HANDLINGS: Final = "SELECT encode(message, 'hex') AS message, begun, last_begun_at FROM handlings"
 BACKENDS: Final = """

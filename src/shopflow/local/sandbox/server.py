@@ -29,9 +29,9 @@ HEADERS = {
 TWILIO_MESSAGES = "/2010-04-01/Accounts/{sid}/Messages.json"
 
 
-def build(*, callbacks: str | None, latency_ms: int, keep: int) -> web.Application:
+def build(*, callbacks: str | None, latency_ms: int, keep: int, keep_content: int) -> web.Application:
     """Assemble the application; see `serve` for the arguments."""
-    mailbox, faults = Mailbox(keep=keep), Faults()
+    mailbox, faults = Mailbox(keep=keep, keep_content=keep_content), Faults()
     latency = latency_ms / 1000
     ses = Ses(mailbox, faults, latency=latency)
     twilio = Twilio(mailbox, faults, latency=latency)
@@ -69,12 +69,13 @@ async def opened(
     callbacks: str | None = None,
     latency_ms: int = 0,
     keep: int = 100_000,
+    keep_content: int = 2_000,
 ) -> AsyncIterator[str]:
     """Serve while the context lasts; yields the base URL. Port 0 takes any free one.
 
     Raises OSError when the address cannot be had.
     """
-    app = build(callbacks=callbacks, latency_ms=latency_ms, keep=keep)
+    app = build(callbacks=callbacks, latency_ms=latency_ms, keep=keep, keep_content=keep_content)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SECONDS_TO_FINISH)
     await runner.setup()
     try:
