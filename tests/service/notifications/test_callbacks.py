@@ -446,14 +446,15 @@ async def test_an_sms_in_doubt_that_twilio_reports_about_is_not_sent_again(
     shop = replace(around, url=await serving(build(replace(settings, retry_delays=RETRY_DELAYS))))
     await shop.until_consuming()
     order = shop.order()
+    placed = created(order)
     await shop.fail("sms", "accept_then_drop", count=1)
-    await shop.publish(created(order))
+    await shop.publish(placed)
     await shop.until_verdicts(retry=1)
     [message] = await shop.messages("sms")
     [row] = await shop.rows("SELECT id::text FROM notifications WHERE channel = 'sms'")
     form = {"MessageSid": message["id"], "MessageStatus": "sent"}
     assert await through_twilio(shop, form, query=f"?notification={row['id']}") == 204
-    await shop.publish(created(order))  # the copy itself comes when the SMS would have been looked for, in 30 s
+    await shop.publish(placed)  # the copy itself comes when the SMS would have been looked for, in 30 s
     await shop.until_verdicts(retry=1, done=1)
     assert await shop.states(order) == {"order_created.email": "sent", "order_created.sms": "sent"}
     assert await shop.outcomes("sms") == ["in_doubt", "adopted"]
