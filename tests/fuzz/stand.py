@@ -36,7 +36,7 @@ CALLERS = ("customer", "admin", "service", "junk", "nobody")
 
 RESTORED = """
 UPDATE users SET is_active = true, role = CASE WHEN id = ANY($1::uuid[]) THEN 'admin' ELSE 'customer' END
- WHERE id = ANY($2::uuid[])
+ WHERE id = ANY($2::uuid[]) OR NOT is_active
 """
 
 MakeDatabase = Callable[[str], Awaitable[str]]
@@ -102,7 +102,10 @@ class Stand:
                 return await self._person(admin=caller == "admin")
 
     async def restore(self) -> None:
-        """Makes the callers what they were: admins deactivate, promote and demote whom dice name, callers included."""
+        """Makes the callers what they were: admins deactivate, promote and demote whom dice name, callers included.
+
+        Whoever else was deactivated is active again as well: accounts that dice can register are few.
+        """
         await self.database.execute(RESTORED, list(self.admins), list(self.people))
         await self.database.execute("DELETE FROM not_before WHERE user_id = ANY($1::uuid[])", list(self.people))
         await self.database.execute(
