@@ -1,14 +1,14 @@
 """Delivering one recorded notification: claim it, send it once, record what came of it.
 
-Owns the claim, the attempt rows and the ladder of retries, which each notification has for itself; decides what an
-outcome of a channel means for the notification. It never sends what another process holds, nor what is settled (D1) or
-not due yet, nor through a channel that rests (R55).
+Owns the claim, the attempt rows and the ladder of retries, which each notification has for itself; what an outcome
+means stands in `result`. It never sends what another process holds, nor what is settled (D1) or not due yet, nor
+through a channel that rests (R55).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Final, TypeAlias, assert_never
+from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -18,26 +18,19 @@ from shopflow.kit import logs
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.notifications import store
-from shopflow.notifications.channels import (
-    ATTEMPT_SECONDS,
-    Accepted,
-    Adopted,
-    Channel,
-    Failed,
-    InDoubt,
-    Misconfigured,
-    Outcome,
-    Outgoing,
-    Rejected,
-)
+from shopflow.notifications.channels import ATTEMPT_SECONDS, Channel, Failed, InDoubt, Outgoing
 from shopflow.notifications.channels.gate import Gate, Permit
-from shopflow.notifications.notification import (
-    LONGEST_REFERENCE,
-    ChannelName,
-    DeliveryStatus,
-    Progress,
-    Standing,
-    error_message,
+from shopflow.notifications.notification import ChannelName, DeliveryStatus, Progress, Standing, error_message
+from shopflow.notifications.result import (
+    GivenUp,
+    Late,
+    Result,
+    Suppressed,
+    Unread,
+    counts,
+    described,
+    progress_after,
+    status_after,
 )
 from shopflow.notifications.store import Claim, Ending, Event, Fresh, Recorded
 
@@ -52,32 +45,6 @@ MOST_EMAILS: Final = 2
 
 _SURELY_OURS: Final = LEASE - ATTEMPT_SECONDS - 2.0
 """Seconds from before the claim within which a request still ends before the claim does."""
-
-
-class Suppressed(msgspec.Struct, frozen=True):
-    """Nothing was sent, because this recipient must not be written to any more (D6)."""
-
-    cause: str
-
-
-class Late(msgspec.Struct, frozen=True):
-    """Nothing was sent, because this process stood still for so long that the claim may be another's (K20)."""
-
-
-class GivenUp(msgspec.Struct, frozen=True):
-    """Nothing was sent, because of what earlier attempts left in doubt; an operator has to decide."""
-
-    code: str
-    reason: str
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """Nothing was sent, because the list that would tell what became of an attempt in doubt could not be read."""
-
-    trouble: Failed
-
-
-Result: TypeAlias = Outcome | Adopted | Suppressed | Late | GivenUp | Unread
 
 
 class Deliver:
@@ -211,8 +178,8 @@ class Deliver:
         if not isinstance(result, Suppressed | Late | GivenUp):
             gate.heard(permit, result.trouble if isinstance(result, Unread) else result, self._now())
         enough, last = claim.doubts + 1 >= self._most_emails, self._is_last(notification, permit)
-        progress = _progress(notification.channel, result, enough=enough, last=last, probe=permit.probe)
-        ending = self._ending(notification, result, progress, counted=_counts(result) and not permit.probe)
+        progress = progress_after(notification.channel, result, enough=enough, last=last, probe=permit.probe)
+        ending = self._ending(notification, result, progress, counted=counts(result) and not permit.probe)
         await self._finish(notification, claim, ending)
         return Standing(progress, max(ending.rest, ending.after) or None, _retries(notification.tries + ending.counted))
 
@@ -241,8 +208,8 @@ class Deliver:
         )  # fmt: skip
 
     def _ending(self, notification: Recorded, result: Result, progress: Progress, *, counted: bool) -> Ending:
-        outcome, code, reference, reason = _described(result)
-        status = _status(result, progress)
+        outcome, code, reference, reason = described(result)
+        status = status_after(result, progress)
         in_doubt = isinstance(result, InDoubt) and notification.channel is ChannelName.SMS
         return Ending(
             outcome=outcome,
@@ -301,58 +268,3 @@ def _outgoing(notification: Recorded) -> Outgoing:
         subject=notification.subject,
         html=notification.body,
     )
-
-
-def _progress(channel: ChannelName, result: Result, *, enough: bool, last: bool, probe: bool) -> Progress:
-    """What a result means for what happens next (D2, D4, D8)."""
-    match result:
-        case Accepted() | Adopted() | Rejected() | Suppressed():
-            return Progress.SETTLED
-        case GivenUp():
-            return Progress.EXHAUSTED
-        case Misconfigured() | Failed(throttled=True) | Late() | Unread():
-            return Progress.WAIT
-        case InDoubt() if channel is ChannelName.EMAIL and enough:
-            return Progress.EXHAUSTED  # another one could be one too many
-        case InDoubt() if last and channel is ChannelName.SMS:
-            return Progress.WAIT  # the provider's list has the last word
-        case Failed() | InDoubt():
-            return Progress.WAIT if probe else Progress.EXHAUSTED if last else Progress.RETRY
-        case _:
-            assert_never(result)
-
-
-def _counts(result: Result) -> bool:
-    """Whether this try is one of the ladder's: a send that a passing fault kept from going through."""
-    return isinstance(result, InDoubt) or (isinstance(result, Failed) and not result.throttled)
-
-
-def _status(result: Result, progress: Progress) -> DeliveryStatus:
-    if isinstance(result, Accepted | Adopted):
-        return DeliveryStatus.SENT
-    return DeliveryStatus.QUEUED if progress in {Progress.RETRY, Progress.WAIT} else DeliveryStatus.FAILED
-
-
-def _described(result: Result) -> tuple[str, str | None, str | None, str | None]:
-    """A result as the attempt's columns: outcome, code, provider_ref, reason."""
-    match result:
-        case Accepted(provider_ref):
-            return "accepted", None, provider_ref[:LONGEST_REFERENCE], None
-        case Adopted(provider_ref):
-            return "adopted", None, provider_ref[:LONGEST_REFERENCE], "found in the provider's list"
-        case Rejected(kind, code, reason):
-            return "rejected", code, None, f"{kind} refused: {reason}"
-        case Failed(code, reason) | Unread(Failed(code, reason)):
-            return "failed", code, None, reason
-        case Misconfigured(code, reason):
-            return "misconfigured", code, None, reason
-        case InDoubt(reason):
-            return "in_doubt", None, None, f"it may have been sent: {reason}"
-        case Suppressed(cause):
-            return "suppressed", "suppressed", None, f"nothing is sent to this recipient any more: {cause}"
-        case Late():
-            return "late", None, None, "nothing was sent: the claim may have been another's"
-        case GivenUp(code, reason):
-            return "failed", code, None, reason
-        case _:
-            assert_never(result)
