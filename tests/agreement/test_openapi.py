@@ -28,6 +28,12 @@ NOWHERE = {
     "TWILIO_FROM_NUMBER": "+15550001234",
 }
 
+MAY_BE_LEFT_OUT = {
+    "/notifications/dead-letters/{dead_letter_id}/replay",
+    "/notifications/dead-letters/{dead_letter_id}/discard",
+}
+"""Whose body has nothing but a reason, which may be left out."""
+
 PATHS = {
     "auth": {
         "/auth/register": {"post"},
@@ -131,3 +137,14 @@ def test_each_body_has_a_sample_to_try(described: tuple[str, dict[str, Any]]) ->
     for operation in operations(document):
         if "requestBody" in operation and operation["summary"] != "Exchange a refresh token for a new pair":
             assert operation["requestBody"]["content"]["application/json"]["example"], operation["operationId"]
+
+
+def test_only_what_may_be_left_out_is_described_so(described: tuple[str, dict[str, Any]]) -> None:
+    _, document = described
+    optional = {
+        path
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        if not operation.get("requestBody", {"required": True})["required"]
+    }
+    assert optional == {path for path in MAY_BE_LEFT_OUT if path in document["paths"]}

@@ -24,11 +24,14 @@ from schemathesis.openapi.checks import UndefinedStatusCode
 from schemathesis.specs.openapi import checks as known_checks
 from tests.fuzz.excuses import reason_for
 from tests.fuzz.figures import Figures
-from tests.fuzz.links import linked
+from tests.fuzz.links import LINKS, exemplified, linked
 from tests.fuzz.permissions import ENDS_TOKENS, may_succeed
 from tests.fuzz.stand import CALLERS, Stand
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
+
+KNOWN: Final = 3
+"""Things of each kind that a round is told of."""
 
 CONFORMANCE: Final = [
     schemathesis.checks.not_a_server_error,
@@ -98,7 +101,8 @@ class Campaign:
         """
         self._tokens = {name: self._made(name) for name in CALLERS}
         schema = schemathesis.openapi.from_dict(
-            self._document, config=self._config(seed, examples, phases, self._tokens[caller])
+            exemplified(self._document, self._known(caller)),
+            config=self._config(seed, examples, phases, self._tokens[caller]),
         )
 
         @schema.hook
@@ -119,6 +123,17 @@ class Campaign:
             if self.figures.requests - before >= most:
                 stream.stop()
         self.figures.seconds += monotonic() - started
+
+    def _known(self, caller: str) -> dict[str, list[str]]:
+        """Ids that the caller's lists show, by the parameter that takes them; none of sessions: one is its own."""
+        found: dict[str, list[str]] = {}
+        headers = {"Authorization": f"Bearer {self._tokens[caller]}"}
+        for link in LINKS:
+            method, path = link.source.split()
+            if method == "GET" and path in self._document["paths"] and link.name != "session_id":
+                answer = self._http.get(self._url + path, headers=headers, timeout=30)
+                found[link.name] = [each["id"] for each in answer.json().get("data", [])[:KNOWN]]
+        return found
 
     def _config(self, seed: int, examples: int, phases: Sequence[str], token: str | None) -> SchemathesisConfig:
         return SchemathesisConfig.from_dict(

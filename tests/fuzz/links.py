@@ -3,6 +3,7 @@
 Written here and not in the served documents: readers of those see it from the names.
 """
 
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
@@ -66,6 +67,17 @@ def linked(document: dict[str, Any]) -> dict[str, Any]:
             for target in link.targets:
                 described = _described(link, _operation(found, target)["operationId"])
                 source["responses"][link.status].setdefault("links", {})[target] = described
+    return found
+
+
+def exemplified(document: dict[str, Any], known: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The same document with things that there are as examples of the parameters that name them."""
+    found = deepcopy(document)
+    for item in found["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and known.get(parameter["name"]):
+                    parameter["examples"] = {each: {"value": each} for each in known[parameter["name"]]}
     return found
 
 

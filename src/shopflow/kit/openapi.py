@@ -64,20 +64,24 @@ def document(*, name: str, summary: str, version: str, routes: Sequence[HTTPRout
             ),
         )
         return msgspec.json.encode(
-            _overlapping(_never_null(_with_samples(described, described.openapi_schema.to_schema())))
+            _overlapping(_never_null(_with_bodies(described, described.openapi_schema.to_schema())))
         )
 
     return made
 
 
-def _with_samples(described: Litestar, document: dict[str, Any]) -> dict[str, Any]:
-    """Shows the `sample` of each handler's `opt` as the example of its body: what `/docs` fills in to be tried."""
+def _with_bodies(described: Litestar, document: dict[str, Any]) -> dict[str, Any]:
+    """Shows the `sample` of each handler's `opt` as the example of its body: what `/docs` fills in to be tried.
+
+    And says which bodies may be left out: Litestar asks for each.
+    """
     for route in described.routes:
         for handler in getattr(route, "route_handlers", ()):
             if (sample := handler.opt.get("sample")) is not None:
                 for method in handler.http_methods:
-                    operation = document["paths"][route.path_format][method.lower()]
-                    operation["requestBody"]["content"]["application/json"]["example"] = sample
+                    body = document["paths"][route.path_format][method.lower()]["requestBody"]
+                    body["content"]["application/json"]["example"] = sample
+                    body["required"] = not handler.parsed_data_field.is_optional
     return document
 
 
