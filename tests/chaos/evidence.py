@@ -115,6 +115,9 @@ TOKENS = """
 SELECT family_id, sequence, first_used_at IS NOT NULL AS used, ended_at IS NOT NULL AS family_ended
 FROM refresh_tokens JOIN refresh_families ON id = family_id
 """
+# An attempt that was overtaken may still be at the provider, whatever its notification says; beyond a lease it is dead.
+UNDER_WAY = "SELECT count(*) FROM attempts WHERE outcome IS NULL AND started_at > clock_timestamp() - interval '30 s'"
+
 DEAD_LETTERS = "SELECT event_id, reason FROM dead_letters WHERE event_id IS NOT NULL"
 
 UNSETTLED = """
@@ -238,7 +241,7 @@ async def _settled(shop: Shop, order_ids: list[str]) -> bool:
 
 
 async def is_quiet(shop: Shop) -> bool:
-    """Whether nothing is left to do: nothing to publish, nothing in a queue, nothing queued to be sent."""
+    """Whether nothing is left to do: nothing to publish, nothing in a queue, nothing queued to be sent or under way."""
     try:
         return await _is_quiet(shop)
     except CANNOT_TELL:
@@ -248,7 +251,8 @@ async def is_quiet(shop: Shop) -> bool:
 async def _is_quiet(shop: Shop) -> bool:
     unpublished = await shop.pools["orders"].fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
     queued = await shop.pools["notifications"].fetchval("SELECT count(*) FROM notifications WHERE status = 'queued'")
-    if unpublished or queued:
+    under_way = await shop.pools["notifications"].fetchval(UNDER_WAY)
+    if unpublished or queued or under_way:
         return False
     if any((await ready(shop)).values()):
         return False
