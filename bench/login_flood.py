@@ -152,7 +152,7 @@ async def flood(*, seconds: float, validations: Sequence[float], over: float = O
     async with alone.servers() as servers:
         env = {} if cost == "12" else {"SHOPFLOW_ENV": "test", "BCRYPT_COST": cost}
         auth = await servers.auth(TRUSTED_PROXIES="127.0.0.1", LOG_LEVEL="warning", **env)
-        tokens = await _people(auth, Tokens(servers.jwt_secret))
+        tokens = await people(auth, Tokens(servers.jwt_secret))
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http:
             one = Flood(auth, tokens, http)
@@ -166,8 +166,8 @@ async def flood(*, seconds: float, validations: Sequence[float], over: float = O
             return found
 
 
-async def _people(auth: Service, tokens: Tokens) -> list[str]:
-    """Users, written straight into the database, and a token of each."""
+async def people(auth: Service, tokens: Tokens) -> list[str]:
+    """A hundred users, written straight into the database; answers an access token of each."""
     password_hash = hashed(_PASSWORD, 4)
     people = [(uuid4(), f"{number}@example.com", password_hash, "Jane", "Doe") for number in range(_USERS)]
     connection = await asyncpg.connect(auth.database)
