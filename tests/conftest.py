@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from shutil import disk_usage
 from uuid import uuid4
 
 import aio_pika
@@ -26,6 +27,8 @@ from shopflow.local.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PASSWORD = "only-for-tests"
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of the run's own is made in it
+ROOM = 4 * 1024**3
 WHOLE_PLATFORMS = {"system", "chaos"}
 
 MakeDatabase = Callable[[str], Awaitable[str]]
@@ -63,12 +66,19 @@ def root() -> Path:
     return ROOT
 
 
+def in_memory() -> Path | None:
+    """A folder in memory with room for a server's data, if there is one: a database a test is 300 files a test."""
+    has_room = IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) and disk_usage(IN_MEMORY).free > ROOM
+    return IN_MEMORY if has_room else None
+
+
 @pytest.fixture(scope="session")
 async def postgres() -> AsyncIterator[embedded_postgres.PostgreSQL]:
     """A PostgreSQL server for the run; `SHOPFLOW_TEST_POSTGRES_BIN` names the programs of another version."""
     named = os.environ.get("SHOPFLOW_TEST_POSTGRES_BIN")
     by_hand = {"autovacuum": "off"}  # it would count rows anew, and plans with them, in the middle of a test
-    async with embedded_postgres.throwaway(binaries=Path(named) if named else None, options=by_hand) as server:
+    binaries = Path(named) if named else None
+    async with embedded_postgres.throwaway(binaries=binaries, options=by_hand, within=in_memory()) as server:
         yield server
 
 

@@ -216,10 +216,14 @@ class PostgreSQL(PortProcess):
 
 @asynccontextmanager
 async def throwaway(
-    *, binaries: Path | None = None, durable: bool = False, options: Mapping[str, str] | None = None
+    *,
+    binaries: Path | None = None,
+    durable: bool = False,
+    options: Mapping[str, str] | None = None,
+    within: Path | None = None,
 ) -> AsyncIterator[PostgreSQL]:
-    """A running server for tests, in a temporary folder that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="shopflow-postgres-"))
+    """A running server for tests, in a temporary folder (of `within`, if given) that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="shopflow-postgres-", dir=within))
     own(server_account(), folder)
     server = PostgreSQL(folder, password=token_urlsafe(), binaries=binaries, durable=durable, options=options)
     try:
