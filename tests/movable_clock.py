@@ -4,6 +4,7 @@ Every statement of a service's that asks for the time asks a function in front o
 themselves is the server's time.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -18,6 +19,9 @@ CREATE FUNCTION movable.now() RETURNS TIMESTAMPTZ STABLE LANGUAGE SQL AS
 CREATE FUNCTION movable.clock_timestamp() RETURNS TIMESTAMPTZ VOLATILE LANGUAGE SQL AS
     'SELECT pg_catalog.clock_timestamp() + ahead FROM movable.clock';
 """
+
+
+MakeDatabase = Callable[[str], Awaitable[str]]
 
 
 class MovableClock:
@@ -41,3 +45,14 @@ class MovableClock:
             await connection.execute(statement, *parameters)
         finally:
             await connection.close()
+
+
+def movable(database_of: MakeDatabase) -> MakeDatabase:
+    """Makes databases as this does, whose clock can be moved."""
+
+    async def make(service: str) -> str:
+        url = await database_of(service)
+        await MovableClock(url).install()
+        return url
+
+    return make

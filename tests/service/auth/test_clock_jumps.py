@@ -1,13 +1,10 @@
 """A clock that jumps forward a day: whoever is signed in stays it, nobody is locked out, and all goes on afterwards."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from tests.movable_clock import MovableClock
+from tests.movable_clock import MakeDatabase, MovableClock, movable
 from tests.service.auth.shop import Shop
-
-MakeDatabase = Callable[[str], Awaitable[str]]
 
 DAY = timedelta(days=1)
 
@@ -15,13 +12,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def database_of(database_of: MakeDatabase) -> MakeDatabase:
     """Databases whose clock can be moved."""
-
-    async def make(service: str) -> str:
-        url = await database_of(service)
-        await MovableClock(url).install()
-        return url
-
-    return make
+    return movable(database_of)
 
 
 @pytest.mark.row("T-5")

@@ -1,13 +1,10 @@
 """A clock that jumps forward a day while messages are on their way: each is sent once, and nothing is parked for it."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from tests.movable_clock import MovableClock
+from tests.movable_clock import MakeDatabase, MovableClock, movable
 from tests.service.notifications.shop import Shop, created, until
-
-MakeDatabase = Callable[[str], Awaitable[str]]
 
 DAY = timedelta(days=1)
 
@@ -15,13 +12,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def database_of(database_of: MakeDatabase) -> MakeDatabase:
     """Databases whose clock can be moved."""
-
-    async def make(service: str) -> str:
-        url = await database_of(service)
-        await MovableClock(url).install()
-        return url
-
-    return make
+    return movable(database_of)
 
 
 @pytest.mark.row("T-5")
