@@ -12,6 +12,7 @@ from uuid import UUID
 
 import aio_pika
 import asyncpg
+from aio_pika.connection import make_url
 from aio_pika.exceptions import QueueEmpty
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from tests.chaos.people import as_uuids
@@ -174,8 +175,8 @@ async def parked(shop: Shop) -> list[tuple[str, str]]:
     found = []
     if await shop.pools["notifications"].fetchval("SELECT to_regclass('dead_letters') IS NOT NULL"):
         found += [(str(row[0]), row[1]) for row in await shop.pools["notifications"].fetch(DEAD_LETTERS)]
-    connection = await aio_pika.connect(shop.rabbitmq.url)
-    async with connection:
+    async with aio_pika.Connection(make_url(shop.rabbitmq.url)) as connection:  # closed also where it is refused
+        await connection.connect()
         channel = await connection.channel()
         try:
             queue = await channel.get_queue(DEAD_LETTER_QUEUE, ensure=True)
@@ -202,8 +203,8 @@ def _event_id(body: bytes) -> str:
 
 async def ready(shop: Shop) -> dict[str, int]:
     """How many messages wait in each queue but the parking queue."""
-    connection = await aio_pika.connect(shop.rabbitmq.url)
-    async with connection:
+    async with aio_pika.Connection(make_url(shop.rabbitmq.url)) as connection:  # closed also where it is refused
+        await connection.connect()
         delays = [float(each) for each in shop.ladder.split(",")]
         names = [each.name for each in consumer_topology("quorum", delays).queues if each.name != DEAD_LETTER_QUEUE]
         return {name: await _depth(connection, name) for name in names}
