@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any, Final, Protocol, TypeAlias, assert_never
 
 from shopflow.kit import logs, traces
+from shopflow.kit.cancellations import none_but_ours
 from shopflow.kit.handlings import Handlings
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.problems import Kind, Problem
@@ -190,8 +191,9 @@ class Consumer:
 
     async def _judged(self, work: Work, delivery: Delivery) -> Verdict:
         try:
-            async with asyncio.timeout(_DEADLINE):
-                return await work.handle(delivery)
+            with none_but_ours():
+                async with asyncio.timeout(_DEADLINE):
+                    return await work.handle(delivery)
         except Problem as problem:
             return _verdict_of(problem)
         except TimeoutError:

@@ -3,10 +3,13 @@
 import asyncio
 import gc
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 import aio_pika
+import pytest
 from aio_pika.abc import AbstractChannel
 from aio_pika.connection import make_url
+from tests.chaos.proxy import Proxy
 
 from shopflow.contracts.topology import EVENTS_EXCHANGE, SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
@@ -92,6 +95,33 @@ async def test_a_publish_whose_connection_is_rebuilt_under_it_says_that_the_brok
         ended = await asyncio.gather(*publishing, return_exceptions=True)
         assert {type(each) for each in ended} <= {type(None), BrokerUnavailable}
     await publisher.close()
+
+
+@pytest.mark.row("B-8")
+async def test_publishes_on_a_connection_whose_packets_vanish_all_say_that_the_broker_is_unavailable(
+    broker_url: str,
+) -> None:
+    address = urlsplit(broker_url)
+    assert address.port is not None
+    proxy = Proxy("broker", port=address.port)
+    await proxy.open()
+    url = broker_url.replace(f":{address.port}", f":{proxy.port}")
+    publisher = Publisher(url, name="test", topology=events_topology("quorum"), metrics=Metrics())
+    await publisher.open()
+    await publisher.wait_up()
+    proxy.freeze()
+    publishing = []
+    for number in range(120):  # beyond the moment in which the first one gives the connection up
+        publish = publisher.publish(
+            EVENTS_EXCHANGE, SUBSCRIPTIONS[0].routing_key, b"{}", message_id=str(number), headers={}
+        )
+        publishing.append(asyncio.create_task(publish))
+        await asyncio.sleep(0.05)
+    ended = await asyncio.gather(*publishing, return_exceptions=True)
+    assert {type(each) for each in ended} <= {type(None), BrokerUnavailable}
+    assert BrokerUnavailable in {type(each) for each in ended}
+    await publisher.close()
+    await proxy.close()
 
 
 async def test_a_subscriber_stops_quietly_while_its_connection_is_rebuilt(broker_url: str) -> None:

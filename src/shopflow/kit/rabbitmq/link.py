@@ -15,6 +15,7 @@ from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
 
 from shopflow.kit import logs
+from shopflow.kit.cancellations import none_but_ours
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.rabbitmq.connection import Connection
 
@@ -123,7 +124,8 @@ class Link(ABC):
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                await self._live()
+                with none_but_ours():
+                    await self._live()
             except Exception as error:  # noqa: BLE001 - whatever ended a connection, the next one is tried
                 self._log.warning(
                     "broker_unreachable",
@@ -219,8 +221,9 @@ class Link(ABC):
 async def quietly(action: Awaitable[Any], *, within: float) -> None:
     """For what is done to a connection that may be gone already: the broker redelivers, so nothing is lost."""
     try:
-        async with asyncio.timeout(within):
-            await action
+        with none_but_ours():
+            async with asyncio.timeout(within):
+                await action
     except Exception as error:
         if not is_loss(error):
             raise

@@ -8,6 +8,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aiormq.exceptions import DeliveryError, PublishError
 
+from shopflow.kit.cancellations import none_but_ours
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.rabbitmq.connection import Connection
 from shopflow.kit.rabbitmq.link import Declared, Link, is_loss
@@ -70,8 +71,9 @@ class Publisher(Link):
             headers=dict(headers),
         )
         try:
-            async with asyncio.timeout(_DEADLINE):
-                await (await self._exchange(exchange)).publish(message, key, mandatory=True)
+            with none_but_ours():
+                async with asyncio.timeout(_DEADLINE):
+                    await (await self._exchange(exchange)).publish(message, key, mandatory=True)
         except PublishError as error:
             self._broken.set()  # a queue or binding is gone: declare everything anew
             raise Unroutable(key) from error
@@ -94,8 +96,9 @@ class Publisher(Link):
         if connection is None or not self._up.is_set():
             raise BrokerUnavailable("not connected")
         try:
-            async with asyncio.timeout(_DEADLINE), connection.channel(publisher_confirms=False) as channel:
-                found = await channel.declare_queue(queue, passive=True)
+            with none_but_ours():
+                async with asyncio.timeout(_DEADLINE), connection.channel(publisher_confirms=False) as channel:
+                    found = await channel.declare_queue(queue, passive=True)
         except Exception as error:
             if not is_loss(error):
                 raise
