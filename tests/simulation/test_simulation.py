@@ -21,6 +21,9 @@ FIXED = 200
 FRESH = 50
 """Those of a part that are others in every run; a failure says which."""
 
+MET = (704829906,)
+"""Schedules of longer runs that broke an invariant once."""
+
 
 @pytest.fixture(scope="module")
 def bench(postgres: PostgreSQL) -> Iterator[Bench]:
@@ -35,6 +38,10 @@ def test_two_thousand_schedules_break_no_invariant(bench: Bench, part: int) -> N
     fresh = SystemRandom().randrange(10**6, 10**9)
     seeds = chain(range(part * FIXED, (part + 1) * FIXED), range(fresh, fresh + FRESH))
     _expect_sound(by_chance(bench, seeds))
+
+
+def test_what_broke_an_invariant_once_breaks_none_now(bench: Bench) -> None:
+    _expect_sound(by_chance(bench, MET))
 
 
 def test_a_death_at_any_await_breaks_no_invariant(bench: Bench) -> None:

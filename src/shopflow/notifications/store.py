@@ -193,22 +193,31 @@ SELECT doubt.number, doubt.since, doubt.spent,
 FROM claimed, doubt
 """
 
+# An attempt whose process stood still may end after another has taken over. What it sent is sent, so it settles what
+# nobody else has settled so; what is sent already it does not move, but if that was another message its row says so.
 _FINISH: Final = """
-WITH ended AS (
-    UPDATE attempts
-    SET ended_at = clock_timestamp(), outcome = $3, code = $4, provider_ref = $5, reason = $6, exhausted = $9
-    WHERE id = $2
-    RETURNING started_at
-), released AS (
+WITH released AS (
     UPDATE deliveries
-    SET free_at = CASE WHEN $7 = 'queued' THEN greatest(
-            ended.started_at + make_interval(secs => $10), clock_timestamp() + make_interval(secs => $11)
+    SET attempt_id = $2,
+        free_at = CASE WHEN $7 = 'queued' THEN greatest(
+            attempts.started_at + make_interval(secs => $10), clock_timestamp() + make_interval(secs => $11)
         ) ELSE 'infinity' END,
         exhausted = $9,
         tries = tries + $12::boolean::integer
-    FROM ended
-    WHERE notification_id = $1 AND attempt_id = $2
-    RETURNING notification_id
+    FROM attempts JOIN notifications ON notifications.id = attempts.notification_id
+    WHERE attempts.id = $2 AND deliveries.notification_id = $1 AND (
+        attempt_id = $2 OR ($7 = 'sent' AND (free_at < 'infinity' OR notifications.status = 'failed'))
+    )
+    RETURNING deliveries.notification_id
+), ended AS (
+    UPDATE attempts
+    SET ended_at = clock_timestamp(), outcome = $3, provider_ref = $5, reason = $6, exhausted = $9,
+        code = CASE
+            WHEN $5 <> notifications.provider_ref AND NOT EXISTS (SELECT FROM released) THEN 'doubled'
+            ELSE $4
+        END
+    FROM notifications
+    WHERE attempts.id = $2 AND notifications.id = $1
 )
 UPDATE notifications
 SET status = $7::text,
@@ -310,7 +319,11 @@ async def claim(
 
 
 async def finish(connection: Connection, notification_id: UUID, *, attempt_id: UUID, ending: Ending) -> bool:
-    """Ends an attempt and moves its notification, unless a later attempt has taken over; answers whether it moved."""
+    """Ends an attempt and moves its notification; answers whether it moved.
+
+    It does not when a later attempt has taken over, unless this one sent what no other has. What it sent besides
+    another has the code `doubled`.
+    """
     columns = msgspec.structs.astuple(ending)
     return rows_changed(await connection.execute(_FINISH, notification_id, attempt_id, *columns)) == 1
 

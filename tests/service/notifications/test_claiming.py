@@ -141,6 +141,48 @@ async def test_the_result_of_a_holder_who_was_overtaken_is_kept_but_moves_nothin
     assert [row["outcome"] for row in outcomes] == ["failed", "accepted"]
 
 
+@pytest.mark.parametrize("meanwhile", [None, FAILED, OVER])
+async def test_what_a_holder_who_was_overtaken_sent_is_sent_and_goes_out_no_further_time(
+    database: Database, queued: Recorded, event_id: UUID, meanwhile: Ending | None
+) -> None:
+    frozen = await claimed(database, queued, lease=0)
+    later = await claimed(database, await read(database, event_id))
+    if meanwhile is not None:
+        assert await finish(database, queued, later, meanwhile)
+    assert await finish(database, queued, frozen, SENT)
+    if meanwhile is None:
+        assert not await finish(database, queued, later, OVER)
+    settled = await read(database, event_id)
+    assert (settled.status, settled.exhausted) == (DeliveryStatus.SENT, False)
+    assert await claim(database, settled) is None
+    statement = "SELECT provider_ref FROM notifications WHERE status = 'sent' AND error_message IS NULL"
+    assert await database.fetchval(statement) == "ref"
+
+
+@pytest.mark.parametrize("frozen_is_first", [True, False])
+async def test_two_messages_that_both_went_out_are_on_record_as_doubled(
+    database: Database, queued: Recorded, event_id: UUID, *, frozen_is_first: bool
+) -> None:
+    frozen = await claimed(database, queued, lease=0)
+    later = await claimed(database, await read(database, event_id))
+    first, second = (frozen, later) if frozen_is_first else (later, frozen)
+    assert await finish(database, queued, first, SENT)
+    assert not await finish(database, queued, second, msgspec.structs.replace(SENT, provider_ref="another"))
+    attempts = await database.fetch("SELECT id, code FROM attempts WHERE outcome = 'accepted'")
+    assert {row["id"]: row["code"] for row in attempts} == {first.attempt_id: None, second.attempt_id: "doubled"}
+    assert await database.fetchval("SELECT provider_ref FROM notifications") == "ref"
+
+
+async def test_one_message_that_two_attempts_report_is_not_doubled(
+    database: Database, queued: Recorded, event_id: UUID
+) -> None:
+    frozen = await claimed(database, queued, lease=0)
+    later = await claimed(database, await read(database, event_id))
+    assert await finish(database, queued, later, msgspec.structs.replace(SENT, outcome="adopted"))
+    assert not await finish(database, queued, frozen, SENT)
+    assert {row["code"] for row in await database.fetch("SELECT code FROM attempts")} == {None}
+
+
 async def test_a_holder_whose_claim_ran_out_unnoticed_still_ends_it(
     database: Database, queued: Recorded, event_id: UUID
 ) -> None:
