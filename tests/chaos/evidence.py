@@ -49,7 +49,10 @@ class FoundEvent(NamedTuple):
 
 
 class FoundNotification(NamedTuple):
-    """A row of `notifications` with its delivery; `doubts` counts its attempts of which nobody knows the end."""
+    """A row of `notifications` with its delivery; `doubts` counts its attempts of which nobody knew the end in time.
+
+    That is for good, or until another one took over, which it may a lease after the beginning and no sooner.
+    """
 
     id: str
     event_id: str
@@ -109,7 +112,12 @@ RECEIVED = "SELECT event_id, outcome FROM inbox"
 NOTIFICATIONS = """
 SELECT id, event_id, channel, recipient, body, status, provider_ref, error_message, exhausted,
        (SELECT count(*) FROM attempts
-        WHERE notification_id = notifications.id AND (outcome IS NULL OR outcome = 'in_doubt')) AS doubts
+        WHERE notification_id = notifications.id
+        AND (outcome IS NULL OR outcome = 'in_doubt' OR (code = 'doubled' AND EXISTS (
+            SELECT FROM attempts AS other
+            WHERE other.notification_id = notifications.id AND other.id <> attempts.id
+            AND abs(extract(epoch FROM other.started_at - attempts.started_at)) > 29
+        )))) AS doubts
 FROM notifications JOIN deliveries ON notification_id = id
 """
 TOKENS = """
@@ -119,7 +127,8 @@ FROM refresh_tokens JOIN refresh_families ON id = family_id
 # An attempt that was overtaken may still be at the provider, whatever its notification says; beyond a lease it is dead.
 UNDER_WAY = "SELECT count(*) FROM attempts WHERE outcome IS NULL AND started_at > clock_timestamp() - interval '30 s'"
 
-DEAD_LETTERS = "SELECT event_id, reason FROM dead_letters WHERE event_id IS NOT NULL"
+# What was replayed is on its way again: if it does not arrive, it is lost.
+DEAD_LETTERS = "SELECT event_id, reason FROM dead_letters WHERE event_id IS NOT NULL AND state <> 'replayed'"
 
 UNSETTLED = """
 SELECT count(*) FROM unnest($1::uuid[]) AS wanted (event_id)
@@ -172,9 +181,14 @@ async def _messages(shop: Shop) -> list[FoundMessage]:
 
 async def parked(shop: Shop) -> list[tuple[str, str]]:
     """The events that are parked, each with the reason: in the queue, and in the table that it is drained into."""
-    found = []
+    found = await _in_the_parking_queue(shop)  # first: what moves meanwhile is found twice rather than nowhere
     if await shop.pools["notifications"].fetchval("SELECT to_regclass('dead_letters') IS NOT NULL"):
         found += [(str(row[0]), row[1]) for row in await shop.pools["notifications"].fetch(DEAD_LETTERS)]
+    return found
+
+
+async def _in_the_parking_queue(shop: Shop) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
     async with aio_pika.Connection(make_url(shop.rabbitmq.url)) as connection:  # closed also where it is refused
         await connection.connect()
         channel = await connection.channel()
@@ -234,6 +248,11 @@ async def _settled(shop: Shop, order_ids: list[str]) -> bool:
     if not all(row["published"] for row in rows):
         return False
     events: list[UUID] = [row["event_id"] for row in rows]
+    return await _have_ended(shop, events)
+
+
+async def _have_ended(shop: Shop, events: list[UUID]) -> bool:
+    """Whether each of these events is settled or parked."""
     if await shop.pools["notifications"].fetchval(UNSETTLED, events) == 0:
         return True
     set_aside = {event for event, _ in await parked(shop)}
@@ -258,8 +277,7 @@ async def _is_quiet(shop: Shop) -> bool:
     if any((await ready(shop)).values()):
         return False
     events = [row[0] for row in await shop.pools["orders"].fetch("SELECT event_id FROM outbox")]
-    missing = await shop.pools["notifications"].fetchval(UNSETTLED, events)
-    return bool(missing == 0 or missing <= len({event for event, _ in await parked(shop)}))
+    return await _have_ended(shop, events)
 
 
 async def quiet(shop: Shop, *, within: float) -> bool:

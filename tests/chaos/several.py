@@ -21,7 +21,7 @@ CRASHES = 5
 TAKEN_OVER_WITHIN = 100.0
 
 FREEZES = (
-    ("K20", Point("place", "notifications-postgres", f"{IN}update deliveries attempt_id"), "notifications"),
+    ("K20", Point("place", "notifications-postgres", f"{IN}insert inbox"), "notifications"),
     ("K20", Point("place", "notifications-provider", f"{OUT}POST /2010-04-01"), "notifications"),
     ("K21", Point("place", "orders-postgres", f"{IN}update outbox claimed_by"), "orders"),
     ("K21", Point("place", "orders-rabbitmq", f"{OUT}publish order.events"), "orders"),
