@@ -71,6 +71,7 @@ class Broker:
         self.is_short_of_memory = False
         self.enqueued: list[str] = []
         self.in_flight = 0
+        self.losses = 0
 
     def connect(self, *_: object, **__: object) -> Any:
         """A connection, not yet opened; to the product it is one of the library's."""
@@ -258,9 +259,11 @@ class SimulatedConnection:
         """Asks the broker; the connection is cut when the answer gets lost."""
         return await self.world.ask(effect, lost=self._broken, rates=self.world.weather.broker, what=what)
 
-    def _broken(self) -> Exception:
+    def _broken(self) -> BaseException:
+        """What the library lets those hear who wait for a connection that is lost: an error, or a cancellation."""
         self.cut()
-        return ConnectionResetError()
+        self.broker.losses += 1
+        return asyncio.CancelledError() if self.broker.losses % 2 else ConnectionResetError()
 
     def must_be_open(self) -> None:
         """Raises what the library raises on a connection that is gone."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aio_pika.abc import AbstractChannel
 from tests.chaos.mutants import CLAIM
@@ -12,7 +12,7 @@ from tests.simulation.schedule import Parts
 from shopflow.kit.consumer import Consumer, Verdict, Work
 from shopflow.kit.outbox import MARK, Relay
 from shopflow.kit.rabbitmq.connection import Connection
-from shopflow.kit.rabbitmq.publisher import Publisher
+from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher
 from shopflow.kit.rabbitmq.subscriber import Delivery
 
 
@@ -23,6 +23,17 @@ class Unconfirmed(Publisher):
         self._connection = connection
         self._channel = await connection.channel(publisher_confirms=False)
         return self._channel
+
+
+class Cancelled(Publisher):
+    """Lets through with what the library ends those who wait for a connection that is lost: it passes every except."""
+
+    async def publish(self, *arguments: Any, **options: Any) -> None:
+        try:
+            await super().publish(*arguments, **options)
+        except BrokerUnavailable as error:
+            lost = error.__cause__ and error.__cause__.__cause__
+            raise lost if isinstance(lost, asyncio.CancelledError) else error from None
 
 
 class Early(Consumer):
@@ -77,6 +88,7 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant("the broker's confirm is not waited for", Parts(publisher=Unconfirmed), frozenset({"I5"}), 200),
+    Mutant("a cancellation of nobody's ends who publishes", Parts(publisher=Cancelled), frozenset({"I3", "I5"}), 200),
     Mutant("events are marked before the broker has them", Parts(relay=Hasty), frozenset({"I5"}), 200),
     Mutant("a message is acknowledged before it is handled", Parts(consumer=Early), frozenset({"I5"}), 200),
     Mutant("a retry is acknowledged without a copy", Parts(consumer=Copyless), frozenset({"I5"}), 200),

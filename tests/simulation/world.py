@@ -42,7 +42,7 @@ class _Asked:
     answer: "asyncio.Future[Any]"
     owner: Process | None
     effect: Callable[[], object]
-    lost: Callable[[], Exception]
+    lost: Callable[[], BaseException]
     rates: Rates
     what: str
 
@@ -111,7 +111,7 @@ class World:
             return self.dice.uniform(*_SLOW)
         return self.dice.expovariate(1 / _MILLISECONDS)
 
-    async def ask(self, effect: Callable[[], T], *, lost: Callable[[], Exception], rates: Rates, what: str) -> T:
+    async def ask(self, effect: Callable[[], T], *, lost: Callable[[], BaseException], rates: Rates, what: str) -> T:
         """Lets a server do something, and answers what it answers.
 
         Args:
@@ -142,7 +142,7 @@ class World:
         if not gone:
             self.later(self.latency(asked.rates), _settle, asked.answer, result, error)
 
-    def _acted(self, asked: "_Asked") -> tuple[object, Exception | None]:
+    def _acted(self, asked: "_Asked") -> tuple[object, BaseException | None]:
         try:
             return asked.effect(), None
         except Exception as refusal:  # noqa: BLE001 - it is carried to whoever asked
@@ -161,7 +161,7 @@ class World:
         self.later(seconds, _thaw, process)
 
 
-def _settle(answer: "asyncio.Future[Any]", result: object, error: Exception | None) -> None:
+def _settle(answer: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
     if answer.done():
         return  # whoever asked no longer waits
     if error is None:
