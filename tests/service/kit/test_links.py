@@ -14,6 +14,7 @@ from tests.chaos.proxy import Proxy
 from shopflow.contracts.topology import EVENTS_EXCHANGE, SUBSCRIPTIONS, events_topology
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.rabbitmq.connection import Connection
+from shopflow.kit.rabbitmq.link import CLOSE_DEADLINE
 from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher
 from shopflow.kit.rabbitmq.subscriber import Delivery, Subscriber
 from shopflow.local.ports import free_port
@@ -99,8 +100,9 @@ async def test_a_publish_whose_connection_is_rebuilt_under_it_says_that_the_brok
 
 @pytest.mark.row("B-8")
 async def test_publishes_on_a_connection_whose_packets_vanish_all_say_that_the_broker_is_unavailable(
-    broker_url: str,
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("shopflow.kit.rabbitmq.publisher._DEADLINE", CLOSE_DEADLINE + 1)
     address = urlsplit(broker_url)
     assert address.port is not None
     proxy = Proxy("broker", port=address.port)
@@ -111,7 +113,7 @@ async def test_publishes_on_a_connection_whose_packets_vanish_all_say_that_the_b
     await publisher.wait_up()
     proxy.freeze()
     publishing = []
-    for number in range(120):  # beyond the moment in which the first one gives the connection up
+    for number in range(50):  # beyond the moment in which the first one gives the connection up
         publish = publisher.publish(
             EVENTS_EXCHANGE, SUBSCRIPTIONS[0].routing_key, b"{}", message_id=str(number), headers={}
         )
