@@ -1,8 +1,11 @@
-"""Cancellations that nobody asked for: libraries cancel what others wait for when a connection is given up."""
+"""Cancellations that nobody asked for, and those that get lost: libraries cancel what others wait for, and swallow."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+_AGAIN_AFTER: Final = 0.5  # seconds: what is closed in between has time to be closed
 
 
 @contextmanager
@@ -22,3 +25,14 @@ def none_but_ours() -> Iterator[None]:
         if task is None or task.cancelling():
             raise
         raise ConnectionError("given up under whoever waited for it") from error
+
+
+async def ended(task: "asyncio.Task[None]") -> None:
+    """Cancels a task until it has ended.
+
+    Once may not be enough: a library that closes what it had opened may raise an error of its own in place of the
+    cancellation, and `wait_for` of Python 3.11 loses one that comes with the answer.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_AGAIN_AFTER)

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from shopflow.kit import logs
+from shopflow.kit.cancellations import ended
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database, Row
 from shopflow.kit.problems import Problem
@@ -127,8 +128,7 @@ class Relay:
             return
         _, unfinished = await asyncio.wait([self._task], timeout=_LAST_WAIT)
         if unfinished:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await ended(self._task)
             await self._hand_back()
 
     def wake(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from shopflow.kit import logs
+from shopflow.kit.cancellations import ended
 from shopflow.kit.postgres import Database, rows_changed
 
 EVERY: Final = 600.0
@@ -37,8 +38,7 @@ class Trims:
     async def close(self) -> None:
         """Ends, in the middle of a round too: what is not deleted is found again."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await ended(self._task)
 
     async def _run(self) -> None:
         while True:

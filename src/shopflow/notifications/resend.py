@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from uuid import UUID, uuid4
 
 from shopflow.kit import logs
+from shopflow.kit.cancellations import ended
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Problem, conflict, not_found
 from shopflow.notifications import resends, store
@@ -81,8 +82,7 @@ class Resend:
         self._woken.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=_LAST_WAIT)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await ended(self._task)
 
     async def _run(self) -> None:
         while not self._closing:

@@ -12,6 +12,7 @@ from uuid import UUID
 from shopflow.clients.auth import AuthClient
 from shopflow.clients.orders import OrdersClient
 from shopflow.kit import logs
+from shopflow.kit.cancellations import ended
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Kind, Problem
@@ -75,8 +76,7 @@ class Resume:
     async def close(self) -> None:
         """Stops; what was begun is safe to be done again."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await ended(self._task)
 
     async def _run(self) -> None:
         while True:

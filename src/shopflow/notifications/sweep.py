@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from shopflow.contracts.topology import SUBSCRIPTIONS
 from shopflow.kit import logs
+from shopflow.kit.cancellations import ended
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
 from shopflow.kit.problems import Problem
@@ -81,8 +82,7 @@ class Sweep:
     async def close(self) -> None:
         """Stops; what was begun is found again later."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await ended(self._task)
 
     async def _run(self) -> None:
         while True:

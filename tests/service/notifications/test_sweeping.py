@@ -12,10 +12,10 @@ import pytest
 from tests.service.notifications.shop import CREATED, Shop, created, until
 
 from shopflow.contracts.identity import Role
-from shopflow.contracts.topology import PAUSE_DELAY
+from shopflow.contracts.topology import PAUSE_DELAY, consumer_topology
 from shopflow.kit.metrics import Metrics
 from shopflow.kit.postgres import Database
-from shopflow.kit.rabbitmq.publisher import BrokerUnavailable
+from shopflow.kit.rabbitmq.publisher import BrokerUnavailable, Publisher
 from shopflow.kit.service import Application
 from shopflow.notifications import store, unfinished
 from shopflow.notifications.app import build
@@ -331,3 +331,17 @@ async def test_nothing_is_brought_back_before_it_was_calm_for_as_long_as_it_lay_
     assert await looked(1) == 1
     assert calm.kept == [(CREATED.queue, str(event_id), {"own": "header", COPY: 1})]
     assert await looked(AFTER) == 1
+
+
+async def test_a_sweep_ends_at_whatever_moment_it_is_stopped(database: Database, broker_url: str) -> None:
+    topology = consumer_topology("quorum")
+    publisher = Publisher(broker_url, name="test", topology=topology, metrics=Metrics())
+    await publisher.open()
+    await publisher.wait_up()
+    async with asyncio.timeout(60):
+        for turn in range(60):
+            sweep = Sweep(database, publisher, metrics=Metrics(), after=0.0001)
+            await sweep.open()
+            await asyncio.sleep(0.002 + turn * 0.0003)  # a cancellation meets a channel being closed
+            await sweep.close()
+    await publisher.close()
