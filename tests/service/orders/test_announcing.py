@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import aio_pika
@@ -10,6 +11,7 @@ import pytest
 from tests.service.orders.shop import Auth, Serve, Shop, opened, settings_of
 
 from shopflow.contracts.topology import SUBSCRIPTIONS
+from shopflow.kit.cancellations import none_but_ours
 from shopflow.local.rabbitmq import RabbitMQ
 from shopflow.orders.settings import Settings
 
@@ -26,20 +28,19 @@ async def announcing(
 
 
 async def taken(url: str, queue: str, number: int) -> list[aio_pika.abc.AbstractIncomingMessage]:
-    """So many messages from a queue, as soon as they are there."""
+    """So many messages from a queue, as soon as they are there; a broker that has just begun may know no queue yet."""
     found: list[aio_pika.abc.AbstractIncomingMessage] = []
-    async with asyncio.timeout(60), await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
+    async with asyncio.timeout(60):
         while len(found) < number:
-            try:
-                source = await channel.get_queue(queue)
-                message = await source.get(fail=False, no_ack=True)
-            except aio_pika.exceptions.ChannelClosed:  # the service has not declared it yet
-                channel, message = await connection.channel(), None
-            if message is None:
-                await asyncio.sleep(0.02)
-            else:
-                found.append(message)
+            with suppress(aio_pika.exceptions.AMQPError, ConnectionError), none_but_ours():
+                async with await aio_pika.connect(url) as connection:
+                    source = await (await connection.channel()).get_queue(queue)
+                    while len(found) < number:
+                        if message := await source.get(fail=False, no_ack=True):
+                            found.append(message)
+                        else:
+                            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)
     return found
 
 
