@@ -8,8 +8,8 @@ import pytest
 from tests.service.auth.shop import SECRET, Shop
 from tests.service.cli.test_serve import served
 
-LEFT = 1_000_000
-"""Bytes: enough for what a request needs, too few for a thread's stack."""
+LEFT = 4 * 1024**2
+"""Bytes: enough for what a request needs (the interpreter takes memory by the MiB), too few for a stack of 8 MiB."""
 
 
 def take_memory(pid: int) -> None:
