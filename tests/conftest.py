@@ -1,5 +1,6 @@
 """Real servers for every tier: PostgreSQL and RabbitMQ of the run's own, a fresh database per test, HTTP."""
 
+import functools
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,6 +12,7 @@ from uuid import uuid4
 import aio_pika
 import aiohttp
 import asyncpg
+import botocore.session
 import hypothesis
 import pytest
 import structlog
@@ -58,6 +60,15 @@ def canary(caplog: pytest.LogCaptureFixture) -> Iterator[Canary]:
     for record in caplog.get_records("call"):
         watching.see("log", record.getMessage())
     assert watching.leaks() == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _aws_is_described_once() -> Iterator[None]:
+    """The SDK reads its description of AWS, a fifth of a second, for every session; a run opens hundreds."""
+    with pytest.MonkeyPatch.context() as patched:
+        once = functools.cache(botocore.session.create_loader)
+        patched.setattr(botocore.session, "create_loader", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,14 @@ SHOWN_OF_ID = 8
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_TEMPLATES),
+    autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+")
 # Overrides and isolates of the writing direction, marks that cannot be seen, halves of characters.
 _UNSEEN = re.compile(r"[\u200b\u200e\u200f\u061c\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
@@ -54,20 +62,12 @@ class ShownLine(msgspec.Struct, frozen=True):
 
 
 class Renderer:
-    """The templates, compiled once; made in `app.build`."""
+    """The templates, compiled once a process; made in `app.build`, so that a broken one is met at the start."""
 
     def __init__(self) -> None:
-        environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
         kinds = ("order_created", "order_shipped")
         self._templates = {
-            f"{kind}.{part}": environment.get_template(f"{kind}.{part}.j2")
+            f"{kind}.{part}": _ENVIRONMENT.get_template(f"{kind}.{part}.j2")
             for kind in kinds
             for part in ("html", "txt", "sms")
         }

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from litestar import Request, Response, get, post
+from tests.service.notifications.neighbours import Auth
 from tests.service.notifications.shop import Service, Shop, created, until
 
 from shopflow.contracts.identity import Role
@@ -95,10 +96,10 @@ async def sns(serving: Serve) -> Sns:
 
 
 @pytest.fixture
-async def service(alone: Settings, service: Service, sns: Sns, serving: Serve) -> Service:
+async def service(*, alone: Settings, auth: Auth, sns: Sns, serving: Serve, http: aiohttp.ClientSession) -> Service:
     """A service that hears of SES through that SNS, and has nothing to consume from."""
     settings = replace(alone, sns_topic=TOPIC, aws_endpoint_url_sns=sns.url)
-    return replace(service, url=await serving(build(settings)))
+    return Service(await serving(build(settings)), alone.database_url, auth, http)
 
 
 @pytest.fixture
